@@ -1,0 +1,9 @@
+//! A virtual ESP32 in download mode.
+//!
+//! The board is a deterministic state machine: time and bytes are arguments, no thread, clock,
+//! file or socket inside. Transports, pacing and persistence are thin adapters around it.
+
+pub mod flash;
+pub mod spi;
+pub mod time;
+pub mod trace;

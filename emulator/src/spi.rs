@@ -1,0 +1,42 @@
+//! The SPI bus: the seam between a controller and a flash part.
+//!
+//! A transaction is one chip select. The part sees the bytes that the host shifts out (command,
+//! address, dummy and data phases in a row, whatever the controller called them) and then answers
+//! with bytes. So a controller that forgets its command phase makes the part take the first
+//! address byte as an opcode, as on silicon (ROM-FACTS section 10).
+
+use crate::{time::Instant, trace::Trace};
+
+/// One chip select.
+#[derive(Debug)]
+pub struct Transaction<'a> {
+    /// Bytes shifted out by the host, opcode first.
+    pub mosi: &'a [u8],
+    /// Bytes answered by the part after `mosi`. The part fills them; what it does not drive reads
+    /// as the pull level.
+    pub miso: &'a mut [u8],
+    /// How many lines carry the command.
+    pub command_lines: CommandLines,
+}
+
+/// Lines that carry the command byte.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum CommandLines {
+    /// One line: ordinary SPI.
+    #[default]
+    One,
+    /// Four lines: QPI.
+    Four,
+}
+
+/// A part on the bus.
+pub trait SpiDevice {
+    /// Runs one chip select that begins at `now`.
+    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace);
+
+    /// When the running program, erase or register write ends; `None` if the part is ready.
+    ///
+    /// A poller may jump its clock here instead of polling in between: nothing else on the part
+    /// changes before.
+    fn busy_until(&self) -> Option<Instant>;
+}

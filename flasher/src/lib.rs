@@ -1,0 +1,1 @@
+//! Flash ESP32 boards over UART; detect, explain and cure SPI flash write protection.

@@ -1,0 +1,2 @@
+//! The `flasher` command.
+fn main() {}

@@ -1,0 +1,1 @@
+//! Hosted tests: PTY and real clients, wall clock.

@@ -1,0 +1,1 @@
+//! System tests in virtual time: no sleep, no socket, any order.
