@@ -3,6 +3,7 @@
 //! The board is a deterministic state machine: time and bytes are arguments, no thread, clock,
 //! file or socket inside. Transports, pacing and persistence are thin adapters around it.
 
+pub mod case;
 pub mod flash;
 pub mod spi;
 pub mod time;
