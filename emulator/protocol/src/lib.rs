@@ -2,3 +2,6 @@
 //!
 //! No I/O, no clock, no policy. Both the virtual board and the flasher use it, so there is one
 //! place that parses and one that emits each wire format.
+
+pub mod rfc2217;
+pub mod telnet;
