@@ -1,0 +1,4 @@
+//! Ways in to a board: PTY, TCP, RFC 2217, serprog. Protocols are sans-io; only the front ends
+//! touch descriptors.
+
+pub mod serprog;
