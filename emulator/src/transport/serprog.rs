@@ -270,7 +270,7 @@ impl Server {
             (Command::SetBus, [flags]) => {
                 self.answers.push(if flags & BUS_SPI == 0 { NAK } else { ACK });
             }
-            (Command::SpiOperation, [lengths @ ..]) => {
+            (Command::SpiOperation, lengths) => {
                 let (write_len, read_len) = lengths.split_at(lengths.len() / 2);
                 let (write_len, read_len) = (little_endian(write_len), little_endian(read_len));
                 if write_len > WRITE_MAX || read_len > READ_MAX {
