@@ -2,7 +2,7 @@
 //!
 //! [`Session::next`] turns the client's bytes into [`Action`]s in the order of the stream, so a
 //! line change takes effect between the data bytes that it stood between. [`Session::transmit`]
-//! takes the board's bytes; what goes to the client collects in [`Session::pending`]. What
+//! takes the board's bytes; what goes to the client collects in its [`Outbox`]. What
 //! pyserial waits for is listed in DEPS 1c.1: every setting is echoed as it now holds.
 
 use esp_protocol::{
@@ -12,8 +12,15 @@ use esp_protocol::{
     },
 };
 
-/// Bytes that may wait for the client before [`Session::is_congested`] says so.
-pub const PENDING_MAX: usize = 0x1_0000;
+use super::{
+    line::{Format, SerialLine},
+    tcp::{Outbox, StreamSession},
+};
+
+/// Answers that may wait for the client before the session takes no more of its bytes.
+const ANSWERS_MAX: usize = 0x1_0000;
+/// Bytes of the board that may wait for the client; more are lost, as on a line without a reader.
+const FROM_BOARD_MAX: usize = 0x10_0000;
 /// What the server calls itself.
 const SIGNATURE: &[u8] = b"esp32-emulator";
 /// CTS and DSR: the inputs of the adapter are not wired, the server itself is always ready.
@@ -42,22 +49,6 @@ pub enum Action<'a> {
     Break(bool),
     /// Drop what was taken from the client and has not reached the board yet.
     DiscardToBoard,
-}
-
-/// Data bits, parity and stop bits, in the values of RFC 2217.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
-    /// 5 to 8.
-    pub data_bits: u8,
-    /// 1 none, 2 odd, 3 even, 4 mark, 5 space.
-    pub parity: u8,
-    /// 1 one, 2 two, 3 one and a half.
-    pub stop_bits: u8,
-}
-
-impl Format {
-    /// What the ROM's UART uses.
-    pub const EIGHT_N_ONE: Self = Self { data_bits: 8, parity: 1, stop_bits: 1 };
 }
 
 /// One client's session.
@@ -105,9 +96,12 @@ impl Session {
     }
 
     /// Takes the client's bytes off the front of `input` up to the next thing that concerns the
-    /// board; `None` if nothing in the rest does. Answers go to [`Self::pending`].
+    /// board; `None` if nothing in the rest does, or if too many answers wait in the [`Outbox`] (then bytes
+    /// are left).
     pub fn next<'a>(&mut self, input: &mut &'a [u8]) -> Option<Action<'a>> {
-        while let Some(event) = self.decoder.next(input) {
+        while self.wire.len() < ANSWERS_MAX
+            && let Some(event) = self.decoder.next(input)
+        {
             let action = match event {
                 Event::Data(bytes) => Some(Action::Data(bytes)),
                 Event::Negotiate { verb, option } => {
@@ -130,29 +124,16 @@ impl Session {
         None
     }
 
-    /// Takes bytes that the board sent.
-    pub fn transmit(&mut self, bytes: &[u8]) {
-        self.from_board.extend_from_slice(bytes);
-    }
-
-    /// Too much waits for the client: take no more of its bytes and none of the board's.
+    /// How many bytes of the board [`Self::transmit`] takes now.
     #[must_use]
-    pub fn is_congested(&self) -> bool {
-        self.wire.len() + self.from_board.len() >= PENDING_MAX
+    pub fn room(&self) -> usize {
+        FROM_BOARD_MAX.saturating_sub(self.from_board.len() + self.wire.len())
     }
 
-    /// Bytes that the client has not got yet.
-    pub fn pending(&mut self) -> &[u8] {
-        if !self.suspended && !self.from_board.is_empty() {
-            Event::Data(&self.from_board).emit(&mut self.wire);
-            self.from_board.clear();
-        }
-        &self.wire
-    }
-
-    /// The first `count` bytes of [`Self::pending`] are on their way.
-    pub fn sent(&mut self, count: usize) {
-        self.wire.drain(..count.min(self.wire.len()));
+    /// Takes bytes that the board sent; what exceeds [`Self::room`] is lost.
+    pub fn transmit(&mut self, bytes: &[u8]) {
+        let count = self.room().min(bytes.len());
+        self.from_board.extend(bytes.iter().take(count));
     }
 
     /// Once the client speaks COM-PORT: asks for eight-bit data both ways, tells the inputs.
@@ -269,6 +250,44 @@ impl Session {
             }
             _ => None,
         }
+    }
+}
+
+impl Outbox for Session {
+    fn pending(&mut self) -> &[u8] {
+        if !self.suspended && !self.from_board.is_empty() {
+            Event::Data(&self.from_board).emit(&mut self.wire);
+            self.from_board.clear();
+        }
+        &self.wire
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.wire.drain(..count.min(self.wire.len()));
+    }
+}
+
+impl<Line: SerialLine + ?Sized> StreamSession<Line> for Session {
+    fn receive(&mut self, bytes: &[u8], line: &mut Line) -> usize {
+        let mut input = bytes;
+        while line.has_room()
+            && let Some(action) = self.next(&mut input)
+        {
+            match action {
+                Action::Data(data) => line.receive(data),
+                Action::Lines { dtr, rts } => line.set_lines(dtr, rts),
+                Action::Baud(rate) => line.set_baud(rate),
+                Action::Format(format) => line.set_format(format),
+                Action::Break(on) => line.set_break(on),
+                Action::DiscardToBoard => line.discard_received(),
+            }
+        }
+        bytes.len() - input.len()
+    }
+
+    fn close(&mut self, line: &mut Line) {
+        line.set_break(false);
+        line.set_lines(false, false);
     }
 }
 

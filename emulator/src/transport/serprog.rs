@@ -1,11 +1,11 @@
 //! serprog: the serial flasher protocol, version 1, by which flashrom reaches the board's flash.
 //!
 //! A bench programmer with a clip on the flash: same chip, same protection, no ESP32 in between.
-//! Sans-io: [`Server::receive`] takes bytes and works on a [`SpiBus`], answers collect in
-//! [`Server::pending`]. Facts are those of the public protocol document (`serprog-protocol`,
-//! version 1). Memory is bounded: a command holds at most [`WRITE_MAX`] bytes, and nothing more is
-//! taken while [`PENDING_MAX`] bytes of answers wait.
+//! Sans-io: a [`StreamSession`] that works on a [`SpiBus`]. Facts are those of the public protocol document (`serprog-protocol`,
+//! version 1). Memory is bounded: a command holds at most 64 KiB, and nothing more is taken
+//! while 512 KiB of answers wait.
 
+use super::tcp::{Outbox, StreamSession};
 use crate::{
     spi::{CommandLines, SpiDevice, Transaction},
     time::{Duration, Instant},
@@ -17,11 +17,11 @@ const NAK: u8 = 0x15;
 /// Bus type flag "SPI".
 const BUS_SPI: u8 = 0x08;
 /// Largest number of bytes shifted out in one operation.
-pub const WRITE_MAX: usize = 0x1_0000;
+const WRITE_MAX: usize = 0x1_0000;
 /// Largest number of bytes shifted in by one operation.
-pub const READ_MAX: usize = 0x4_0000;
-/// Answers that may wait before [`Server::receive`] takes no more input.
-pub const PENDING_MAX: usize = 2 * READ_MAX;
+const READ_MAX: usize = 0x4_0000;
+/// Answers that may wait before the server takes no more input.
+const PENDING_MAX: usize = 2 * READ_MAX;
 /// Bytes of the operation buffer; a delay takes five.
 const OPERATION_BUFFER_LEN: u16 = 1024;
 const DELAY_LEN: u16 = 5;
@@ -165,30 +165,6 @@ impl Default for Server {
 }
 
 impl Server {
-    /// Takes bytes of the client, works on `bus`, and says how many bytes it took: fewer than all
-    /// of them only while [`PENDING_MAX`] bytes of answers wait.
-    pub fn receive(&mut self, bytes: &[u8], bus: &mut impl SpiBus) -> usize {
-        let mut rest = bytes;
-        while !rest.is_empty() && self.answers.len() < PENDING_MAX {
-            let wanted = self.wanted().min(rest.len());
-            let (chunk, tail) = rest.split_at(wanted);
-            rest = tail;
-            self.step(chunk, bus);
-        }
-        bytes.len() - rest.len()
-    }
-
-    /// Answers that the client has not got yet.
-    #[must_use]
-    pub fn pending(&self) -> &[u8] {
-        &self.answers
-    }
-
-    /// The first `count` bytes of [`Self::pending`] are on their way.
-    pub fn sent(&mut self, count: usize) {
-        self.answers.drain(..count.min(self.answers.len()));
-    }
-
     /// Bytes until the next decision.
     fn wanted(&self) -> usize {
         match self.state {
@@ -200,7 +176,7 @@ impl Server {
         }
     }
 
-    fn step(&mut self, chunk: &[u8], bus: &mut impl SpiBus) {
+    fn step(&mut self, chunk: &[u8], bus: &mut (impl SpiBus + ?Sized)) {
         match self.state {
             State::Opcode => {
                 let Some(opcode) = chunk.first() else { return };
@@ -230,7 +206,7 @@ impl Server {
     }
 
     /// Commands without parameters.
-    fn query(&mut self, command: Command, bus: &mut impl SpiBus) {
+    fn query(&mut self, command: Command, bus: &mut (impl SpiBus + ?Sized)) {
         if command == Command::SyncNop {
             self.answers.push(NAK);
         }
@@ -255,7 +231,7 @@ impl Server {
     }
 
     /// Commands with fixed parameters.
-    fn command(&mut self, command: Command, parameters: &[u8], bus: &mut impl SpiBus) {
+    fn command(&mut self, command: Command, parameters: &[u8], bus: &mut (impl SpiBus + ?Sized)) {
         match (command, parameters) {
             (Command::BufferDelay, [a, b, c, d]) => {
                 if self.delays_len + DELAY_LEN > OPERATION_BUFFER_LEN {
@@ -300,7 +276,7 @@ impl Server {
     }
 
     /// Runs the operation whose outgoing bytes are complete.
-    fn operate(&mut self, read_len: usize, bus: &mut impl SpiBus) {
+    fn operate(&mut self, read_len: usize, bus: &mut (impl SpiBus + ?Sized)) {
         self.state = State::Opcode;
         let outgoing = std::mem::take(&mut self.taken);
         self.answers.push(ACK);
@@ -323,6 +299,32 @@ impl Server {
     fn clear_delays(&mut self) {
         self.delays = Duration::ZERO;
         self.delays_len = 0;
+    }
+}
+
+impl Outbox for Server {
+    fn pending(&mut self) -> &[u8] {
+        &self.answers
+    }
+
+    fn sent(&mut self, count: usize) {
+        self.answers.drain(..count.min(self.answers.len()));
+    }
+}
+
+impl<Bus: SpiBus + ?Sized> StreamSession<Bus> for Server {
+    fn receive(&mut self, bytes: &[u8], bus: &mut Bus) -> usize {
+        let mut rest = bytes;
+        while !rest.is_empty() && self.answers.len() < PENDING_MAX {
+            let (chunk, tail) = rest.split_at(self.wanted().min(rest.len()));
+            rest = tail;
+            self.step(chunk, bus);
+        }
+        bytes.len() - rest.len()
+    }
+
+    fn close(&mut self, bus: &mut Bus) {
+        bus.drive(false);
     }
 }
 

@@ -132,19 +132,69 @@ fn the_server_says_who_it_is() {
     assert_eq!(answer(&mut session, &com_port(b"\0pyserial")), b"");
 }
 
-#[test]
-fn a_client_that_does_not_read_is_noticed() {
-    let mut session = Session::new(115_200);
-    let question = com_port(&[5, 7]);
-    let mut questions_count = 0;
-    while !session.is_congested() {
-        let mut bytes = &question[..];
-        assert_eq!(session.next(&mut bytes), None);
-        questions_count += 1;
-        assert!(questions_count <= PENDING_MAX, "the answers are counted");
+/// Notes what the board's side saw.
+#[derive(Debug, Default)]
+struct Wire {
+    received: Vec<u8>,
+    lines: Vec<(bool, bool)>,
+}
+
+impl SerialLine for Wire {
+    fn receive(&mut self, bytes: &[u8]) {
+        self.received.extend_from_slice(bytes);
     }
+
+    fn has_room(&self) -> bool {
+        self.received.len() < 100_000
+    }
+
+    fn set_lines(&mut self, dtr: bool, rts: bool) {
+        self.lines.push((dtr, rts));
+    }
+
+    fn set_baud(&mut self, _rate: u32) {}
+}
+
+#[test]
+fn a_client_that_does_not_read_is_not_heard() {
+    let mut session = Session::new(115_200);
+    let mut wire = Wire::default();
+    let flood = com_port(&[5, 7]).repeat(100_000);
+    let taken = session.receive(&flood, &mut wire);
+    assert!(taken < flood.len() && session.wire.len() < ANSWERS_MAX + 100);
     session.sent(usize::MAX);
-    assert!(!session.is_congested());
+    assert!(session.receive(&flood[taken..], &mut wire) > 0);
+}
+
+#[test]
+fn a_suspended_session_still_hears_the_client() {
+    let mut session = Session::new(115_200);
+    let mut wire = Wire::default();
+    session.receive(&com_port(&[8]), &mut wire);
+    session.transmit(&vec![b'.'; 2 * FROM_BOARD_MAX]);
+    assert_eq!(session.pending(), b"");
+    assert_eq!(session.room(), 0, "what is held is bounded");
+    session.receive(&com_port(&[9]), &mut wire);
+    assert_eq!(session.pending().len(), FROM_BOARD_MAX);
+}
+
+#[test]
+fn a_full_board_leaves_bytes_with_the_client() {
+    let mut session = Session::new(115_200);
+    let mut wire = Wire::default();
+    let flood = vec![b'x'; 60_000];
+    assert_eq!(session.receive(&flood, &mut wire), 60_000);
+    assert_eq!(session.receive(&flood, &mut wire), 60_000);
+    assert_eq!(session.receive(&flood, &mut wire), 0);
+}
+
+#[test]
+fn lines_fall_when_the_client_goes() {
+    let mut session = Session::new(115_200);
+    let mut wire = Wire::default();
+    session.receive(&com_port(&[5, 8]), &mut wire);
+    session.close(&mut wire);
+    assert_eq!(wire.lines, [(true, false), (false, false)]);
 }
 
 proptest! {
