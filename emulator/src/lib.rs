@@ -8,3 +8,4 @@ pub mod flash;
 pub mod spi;
 pub mod time;
 pub mod trace;
+pub mod transport;
