@@ -24,3 +24,5 @@ pub mod progress;
 pub mod reset;
 pub mod session;
 pub mod spi;
+pub mod stub;
+pub mod write;
