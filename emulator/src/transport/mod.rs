@@ -2,6 +2,7 @@
 //! touch descriptors.
 
 pub mod line;
+pub mod modem;
 pub mod rfc2217;
 pub mod serprog;
 pub mod tcp;
