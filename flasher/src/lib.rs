@@ -20,6 +20,7 @@
 pub mod chip;
 pub mod exit;
 pub mod flash;
+pub mod identity;
 pub mod input;
 pub mod port;
 pub mod progress;
