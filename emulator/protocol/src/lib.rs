@@ -18,7 +18,9 @@ pub mod command;
 pub mod image;
 pub mod partition;
 pub mod response;
+pub mod rfc2217;
 pub mod slip;
+pub mod telnet;
 
 /// Start value of the checksum of data blocks and image segments.
 pub const CHECKSUM_SEED: u8 = 0xef;
