@@ -828,3 +828,6 @@ fn check(part: &Part, state: &FlashState) -> Result<(), ModelError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;
