@@ -18,11 +18,15 @@
 //! ```
 
 pub mod chip;
+pub mod exit;
 pub mod flash;
+pub mod identity;
+pub mod input;
 pub mod port;
 pub mod progress;
 pub mod reset;
 pub mod session;
 pub mod spi;
+pub mod status;
 pub mod stub;
 pub mod write;

@@ -1,8 +1,11 @@
 //! The byte port under a session: bytes, modem lines, and the clock.
 
+mod open;
 pub mod serial;
 
 use std::{io, time::Duration};
+
+pub use open::{VIRTUAL_PREFIX, list, open};
 
 /// A byte port with a clock. All waiting of the library goes through it.
 pub trait Port: Send {

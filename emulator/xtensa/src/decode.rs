@@ -446,7 +446,7 @@ fn narrow(f: Fields) -> Insn {
             (0, target, _) => Insn { len_r: 2 << 6 | target, ..f.narrow(Op::Mov, 0) },
             (15, 0, 0) => f.narrow(Op::Ret, 0),
             (15, 1, 0) => f.narrow(Op::Retw, 0),
-            (15, 2, _) => f.narrow(Op::Break, 0),
+            (15, 2, _) => Insn { t: 0, ..f.narrow(Op::Break, 0) },
             (15, 3, 0) => f.narrow(Op::Nop, 0),
             (15, 6, 0) => f.narrow(Op::Ill, 0),
             _ => f.narrow(Op::Unknown, 0),

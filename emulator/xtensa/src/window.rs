@@ -153,12 +153,13 @@ impl Cpu {
         Ok(())
     }
 
-    /// `ROTW`: moves `WindowBase` by `by` (two's complement). Outside exception mode the frames
-    /// that the new window reaches are spilled, which hardware does at their first use.
+    /// `ROTW`: moves `WindowBase` by `by` (two's complement). Outside exception mode a rotation
+    /// forwards spills the frames that the new window reaches, which hardware does at their first
+    /// use; that is how context switches empty the register file.
     pub(crate) fn rotate<B: Bus>(&mut self, bus: &mut B, by: u32) -> Result<(), Trap> {
         let pane = (self.base >> 2).wrapping_add((by & 15) as u8) & 15;
         self.base = pane << 2;
-        if self.windows_on() { self.spill_shared(bus, pane) } else { Ok(()) }
+        if self.windows_on() && by <= 7 { self.spill_shared(bus, pane) } else { Ok(()) }
     }
 
     /// Spills every live frame but the current one, oldest first, as an operating system does
