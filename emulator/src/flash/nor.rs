@@ -10,9 +10,9 @@ use spi_nor::{
 use super::{
     Denial, Dirty, FlashState,
     dirty::DirtyLog,
-    interim_range::protected_range,
     locks::Locks,
     permit::{Request, Situation, StatusLockState, Suspended, permit},
+    range::protected_range,
     registers::{BitAt, Bytes, NAMES, RegisterMap, index},
 };
 use crate::{
