@@ -492,8 +492,7 @@ impl NorFlash {
             | Meaning::GlobalLock
             | Meaning::GlobalUnlock
             | Meaning::WriteBlockProtection
-            | Meaning::LockDownBlockProtection
-            | Meaning::LockBlockProtectionForEver => self.write_locks(now, op, transaction, trace),
+            | Meaning::LockDownBlockProtection => self.write_locks(now, op, transaction, trace),
             _ => {
                 let request = Request::Other {
                     while_busy: matches!(
