@@ -32,8 +32,8 @@ fn deep_recursion_with_every_window_size_returns_the_sum() {
 /// The words that hardware's overflow handlers store, for each size of frame (XTENSA 3.3).
 #[test]
 fn spilled_frames_lie_where_hardware_puts_them() {
-    // Frame 0 calls f (CALL8) calls g (CALL12) calls h (CALL4) calls four more leaves of CALL12,
-    // until all of them are spilled. Every register gets a value that names its frame.
+    // Frame 0 calls f (CALL8), f calls g (CALL12), g calls h (CALL4), h calls i (CALL8); more
+    // calls follow until these are spilled. Every register gets a value that names its frame.
     let source = "
         entry a1, 64
         movi a3, 0x103
@@ -73,6 +73,14 @@ j:      entry a1, 64
         retw
         .align 4
 k:      entry a1, 64
+        call12 l
+        retw
+        .align 4
+l:      entry a1, 64
+        call12 m
+        retw
+        .align 4
+m:      entry a1, 64
         break 1, 1
         retw
     ";
