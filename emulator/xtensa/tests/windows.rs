@@ -1,4 +1,5 @@
 //! Register windows: spills and reloads in hardware's memory layout.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -31,6 +32,7 @@ fn deep_recursion_with_every_window_size_returns_the_sum() {
 
 /// The words that hardware's overflow handlers store, for each size of frame (XTENSA 3.3).
 #[test]
+#[expect(clippy::too_many_lines, reason = "the program and what it leaves belong together")]
 fn spilled_frames_lie_where_hardware_puts_them() {
     // Frame 0 calls f (CALL8), f calls g (CALL12), g calls h (CALL4), h calls i (CALL8); more
     // calls follow until these are spilled. Every register gets a value that names its frame.
