@@ -144,7 +144,7 @@ src a{r}, a{s}, a{t}",
     }
 }
 
-/// All programs in one image, ended by write(1, OUT, OUT_BYTES) and exit(0) of Linux.
+/// All programs in one image, ended by `write(1, OUT, OUT_BYTES)` and `exit(0)` of Linux.
 fn source(seed: u32) -> String {
     let mut random = Random(seed);
     let mut label = 0;
@@ -184,7 +184,9 @@ fn elf(code: &[u8]) -> Vec<u8> {
     let mut file = vec![0x7f, b'E', b'L', b'F', 1, 1, 1, 0, 0, 0, 0, 0, 0, 0, 0, 0];
     let half = |file: &mut Vec<u8>, value: u16| file.extend(value.to_le_bytes());
     let words = |file: &mut Vec<u8>, values: &[u32]| {
-        values.iter().for_each(|value| file.extend(value.to_le_bytes()));
+        for value in values {
+            file.extend(value.to_le_bytes());
+        }
     };
     half(&mut file, 2);
     half(&mut file, 94);
