@@ -7,7 +7,9 @@
 //! 32 KiB behind the image, with leftovers of the window, over cells that it did not erase
 //! (ROM-FACTS 5.5). Here the ROM never sees a last block: one block more is announced than is
 //! sent, only whole windows are compressed, and the remainder, shorter than a window, is written
-//! raw. Every programmed byte is one of the image, and every erased sector holds one.
+//! raw. The stream carries one byte more than its windows, so that it is a full window and not the
+//! end of the stream that makes the ROM program the last one. Every programmed byte is one of the
+//! image, and every erased sector holds one.
 //!
 //! Nor does the ROM ever get `FLASH_END` or `FLASH_DEFL_END`, after which it would protect the
 //! whole chip (ROM-FACTS 5.4).
