@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod case;
+pub mod fault;
 pub mod flash;
 pub mod rom;
 pub mod soc;
