@@ -97,7 +97,7 @@ pub enum WriteError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The digest of the flash is another than that of the file.
-    #[error("the flash at {:#x} does not hold the {} bytes that were written", .0.offset, .0.len)]
+    #[error("the flash at {:#x} does not hold the {} bytes of the file", .0.offset, .0.len)]
     Mismatch(Mismatch),
     /// The loader read back something else than it wrote (ROM-FACTS 5.3).
     #[error("the flash did not take the data at {offset:#x}")]

@@ -25,6 +25,7 @@ pub struct EraseReport {
     /// was faster than the line.
     pub not_busy: u32,
     /// Time in which the flash was busy.
+    #[serde(rename = "busy_s", serialize_with = "crate::progress::seconds")]
     pub busy: Duration,
 }
 
