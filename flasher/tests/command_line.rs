@@ -32,7 +32,7 @@ fn chip_and_flash() {
 #[test]
 fn a_write_in_a_pipe() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "app.bin", &[0x11; 40_000]);
+    let path = file(folder.path(), "app.bin", &vec![0x11; 40_000]);
     let text = output(&["-p", "virtual:GD25Q32C", "write", "0x10000", &path]);
     insta::assert_snapshot!(text.replace(&path, "app.bin"));
 }
@@ -40,7 +40,7 @@ fn a_write_in_a_pipe() {
 #[test]
 fn json_is_one_object_a_line() {
     let folder = tempfile::tempdir().unwrap();
-    let path = file(folder.path(), "app.bin", &[0x11; 40_000]);
+    let path = file(folder.path(), "app.bin", &vec![0x11; 40_000]);
     let text = output(&["-p", "virtual:GD25Q32C", "--json", "write", "0x10000", &path]);
     let events: Vec<String> = text
         .lines()

@@ -61,26 +61,25 @@ pub fn clear_plan(part: &Part, status: &StatusRegisters) -> ClearPlan {
             stuck.push(name.to_owned());
             continue;
         }
-        match changes.iter_mut().find(|change| change.register == at.register) {
-            Some(change) => change.new &= !at.mask(),
-            None => {
-                let new = old & part.write_mask(at.register) & !at.mask();
-                changes.push(RegisterChange { register: at.register, old, new });
-            }
+        if let Some(change) = changes.iter_mut().find(|change| change.register == at.register) {
+            change.new &= !at.mask();
+        } else {
+            let new = old & part.write_mask(at.register) & !at.mask();
+            changes.push(RegisterChange { register: at.register, old, new });
         }
     }
     // A direction bit alone protects nothing, so one that is stuck only matters if it is all.
     match (changes.is_empty(), stuck.is_empty()) {
         (true, true) => ClearPlan::Nothing,
         (true, false) => ClearPlan::Otp { bits: stuck },
-        _ => forms(part, status, &changes)
+        _ => forms(part, *status, &changes)
             .map_or(ClearPlan::Unknown, |forms| ClearPlan::Write { changes, forms }),
     }
 }
 
 fn forms(
     part: &Part,
-    status: &StatusRegisters,
+    status: StatusRegisters,
     changes: &[RegisterChange],
 ) -> Option<Vec<StatusForm>> {
     let wanted = |register| {

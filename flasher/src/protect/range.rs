@@ -10,7 +10,8 @@ const SECTOR_RULE_UNIT_BYTES: u32 = 0x1000;
 const SECTOR_RULE_BYTES_MAX: u32 = 0x8000;
 
 /// What the registers say.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+#[serde(rename_all = "kebab-case")]
 pub enum Protected {
     /// These addresses; an empty range is no protection.
     Range(Range<u32>),
