@@ -1,5 +1,6 @@
 //! The `emulator serve` process: its link, its signals, its image.
 
+#![expect(clippy::expect_used, reason = "helpers of tests")]
 use std::{
     fs::{self, File, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
