@@ -50,7 +50,7 @@ fn a_killed_exclusive_client_does_not_lock_the_port() {
 fn hold(port: &str) {
     let mut file = open(port).expect("opens");
     ioctl_tiocexcl(&file).expect("exclusive");
-    println!("\nholding");
+    writeln!(std::io::stdout(), "\nholding").expect("a reader");
     let _ = file.read(&mut [0]);
 }
 
