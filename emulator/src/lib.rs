@@ -5,8 +5,10 @@
 
 pub mod board;
 pub mod case;
+pub mod cli;
 pub mod fault;
 pub mod flash;
+pub mod persist;
 pub mod rom;
 pub mod soc;
 pub mod spi;
