@@ -403,6 +403,7 @@ pub fn write<F: SpiDevice>(
         address += u32::try_from(piece.len()).unwrap_or(0);
         rest = behind;
     }
+    wait_idle(machine)?;
     Ok(())
 }
 
