@@ -85,6 +85,10 @@ impl Inflation {
             TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => Step::NeedsInput,
             TINFLStatus::Done => {
                 self.finished = true;
+                // The ROM's inflater reports the full window before the end.
+                if made > 0 && self.at == 0 {
+                    return (Step::WindowFull, taken);
+                }
                 if taken < input.len() { Step::Tail } else { Step::Finished }
             }
             TINFLStatus::Adler32Mismatch => Step::Adler,

@@ -393,7 +393,7 @@ pub fn write<F: SpiDevice>(
     let page_bytes = chip.page_bytes.max(1) as usize;
     let mut address = address;
     let mut rest = data;
-    while !rest.is_empty() {
+    loop {
         let room = page_bytes - address as usize % page_bytes;
         let (piece, behind) = rest.split_at(room.min(rest.len()));
         if !piece.len().is_multiple_of(4) {
@@ -402,9 +402,12 @@ pub fn write<F: SpiDevice>(
         write_page_piece(machine, address, piece)?;
         address += u32::try_from(piece.len()).unwrap_or(0);
         rest = behind;
+        // A piece that reaches the page's end is followed by another, even by one of 0 bytes,
+        // which only waits.
+        if piece.len() < room {
+            return Ok(());
+        }
     }
-    wait_idle(machine)?;
-    Ok(())
 }
 
 fn write_page_piece<F: SpiDevice>(
