@@ -1,4 +1,4 @@
-//! The inflater of FLASH_DEFL_DATA: a 32 KiB window that goes to the flash when it is full
+//! The inflater of `FLASH_DEFL_DATA`: a 32 KiB window that goes to the flash when it is full
 //! (ROM-FACTS 5.5).
 
 use miniz_oxide::inflate::{
