@@ -5,7 +5,9 @@
 
 pub mod board;
 pub mod case;
+pub mod cli;
 pub mod flash;
+pub mod persist;
 pub mod rom;
 pub mod soc;
 pub mod spi;

@@ -2,7 +2,6 @@
 
 mod cells;
 mod change;
-mod decode;
 mod denial;
 mod dirty;
 mod interim_range;
