@@ -3,8 +3,8 @@
 //! `IMAGE` holds the array byte for byte, as `esptool read_flash` would. `IMAGE.state` is a small
 //! JSON file with the non-volatile registers. Changed sectors are written before the client hears
 //! of them, so a process that is killed loses nothing that the chip had finished. The state file is
-//! replaced by rename, so that it is the old one or the new one at any moment. Both are synced to
-//! the disk when the store is closed.
+//! replaced by rename, so that it is the old one or the new one at any moment. The image is synced
+//! to the disk when the store is dropped.
 
 use std::{
     collections::BTreeMap,
@@ -28,6 +28,13 @@ use crate::{
 pub struct ImageStore {
     image: File,
     state_path: PathBuf,
+}
+
+impl Drop for ImageStore {
+    fn drop(&mut self) {
+        // Against a power failure only; a killed process needs none of it.
+        let _ = self.image.sync_all();
+    }
 }
 
 /// The state file.
@@ -119,15 +126,6 @@ impl ImageStore {
             self.save_state(flash)?;
         }
         Ok(())
-    }
-
-    /// Syncs to the disk.
-    ///
-    /// # Errors
-    ///
-    /// The disk is full or broken.
-    pub fn close(self) -> Result<(), PersistError> {
-        self.image.sync_all().map_err(|cause| self.failed(cause))
     }
 
     fn failed(&self, cause: io::Error) -> PersistError {

@@ -50,7 +50,7 @@ pub enum Flavour {
     IdfUnlockGd,
     /// Unlock of ISSI and Macronix parts: 01h with one byte that keeps bit 6.
     IdfUnlockMacronix,
-    /// [`Flavour::IdfUnlock`], then QE by one 01h with two bytes (QIO, Winbond EF40xx).
+    /// [`Flavour::IdfUnlock`], then QE by one 01h with two bytes (QIO, Winbond `EF40xx`).
     IdfQio16Bit,
     /// [`Flavour::IdfUnlock`], then QE by 31h (QIO, most vendors).
     IdfQio31h,

@@ -76,6 +76,7 @@ pub struct LoadedBoard {
 }
 
 /// Names of the built-in cases.
+#[must_use]
 pub fn list() -> impl ExactSizeIterator<Item = &'static str> {
     CASES.iter().map(|(name, _)| *name)
 }
