@@ -6,6 +6,7 @@
 pub mod board;
 pub mod case;
 pub mod cli;
+pub mod fault;
 pub mod flash;
 pub mod persist;
 pub mod rom;

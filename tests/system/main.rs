@@ -1,1 +1,3 @@
 //! System tests in virtual time: no sleep, no socket, any order.
+
+mod protection_tables;
