@@ -174,6 +174,10 @@ impl<D: SerialDevice> Server<D> {
             // The client waits for its answer, and one turn takes more than a PTY holds.
             self.turn(true)?;
             self.set_lines(request.lines);
+            // A reset begins: where time jumps, the board may have talked for minutes ahead.
+            if request.lines.rts && self.clock.jumps() {
+                self.port.discard_output();
+            }
             self.turn(false)?;
             self.fronts.modem_answer(&request);
         }
