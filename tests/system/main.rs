@@ -1,3 +1,4 @@
 //! System tests in virtual time: no sleep, no socket, any order.
 
 mod protection_tables;
+mod transcripts;
