@@ -196,11 +196,8 @@ impl PtyPort {
         Ok(())
     }
 
-    /// Queues bytes for the client. Without a client they are lost, as on an open line.
+    /// Queues bytes for the client; what finds no room is lost.
     pub fn queue(&mut self, bytes: &[u8]) {
-        if !self.has_client() {
-            return;
-        }
         let room = QUEUE_MAX.saturating_sub(self.queue.len());
         self.queue.extend(bytes.iter().take(room));
         self.lost_bytes += u64::try_from(bytes.len().saturating_sub(room)).unwrap_or(u64::MAX);
