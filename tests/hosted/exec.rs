@@ -82,6 +82,16 @@ fn the_clients_status_is_handed_on() {
 }
 
 #[test]
+fn an_alias_stands_for_the_port() {
+    let Some(esptool) = ESPTOOLS[0].command() else { return };
+    let program = esptool.get_program().to_str().expect("text");
+    let client = [program, "-m", "esptool", "--port", "{port}", "--no-stub", "read_mac"];
+    let output = exec(&["--alias", "/dev/no-such-port"], &client);
+    let text = said(&output);
+    assert!(output.status.success() && text.contains("port /dev/no-such-port"), "{text}");
+}
+
+#[test]
 fn expectations_that_fail_fail() {
     let folder = tempfile::tempdir().expect("a folder");
     let (file, expected) = sample(folder.path());

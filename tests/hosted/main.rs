@@ -1,4 +1,5 @@
 //! Hosted tests: PTY and real clients, wall clock.
+#![expect(clippy::expect_used, clippy::print_stderr, reason = "a test says what went wrong")]
 
 mod clients;
 mod emulator;

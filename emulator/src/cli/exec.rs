@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{self, Read},
+    io::{self, IsTerminal, Read},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt},
         net::UnixStream,
@@ -22,10 +22,7 @@ use signal_hook::{
     low_level::pipe,
 };
 
-use crate::{
-    case::CaseBoard,
-    transport::server::{Handle, Server},
-};
+use crate::{case::CaseBoard, transport::server::Server};
 
 /// File name of the preload library.
 const SHIM_NAME: &str = "libmodem_shim.so";
@@ -182,17 +179,15 @@ impl Exec {
         let board = server.into_thread()?;
         let status = run_client(&mut command, program)?;
         let code = exit_code(status);
+        let board = board.shutdown()?;
         if code == 0 {
-            self.check(board)?
-        } else {
-            drop(board.shutdown()?)
+            self.check(&board)?;
         }
         Ok(code)
     }
 
     /// The board after the client has ended.
-    fn check(&self, board: Handle<CaseBoard>) -> Result<(), ExecError> {
-        let board = board.shutdown()?;
+    fn check(&self, board: &CaseBoard) -> Result<(), ExecError> {
         let nor = board.flash().nor();
         for ExpectFlash { file, offset } in &self.expect_flash {
             let expected = fs::read(file)
@@ -347,7 +342,10 @@ fn wait(
             return Ok(status);
         }
         for (signal, flag) in flags {
+            // What is typed at a terminal reaches the client by itself.
+            let is_typed = *signal == SIGINT && io::stdin().is_terminal();
             if flag.swap(false, Ordering::Relaxed)
+                && !is_typed
                 && let (Some(pid), Some(signal)) = (pid, Signal::from_named_raw(*signal))
             {
                 // It may have ended in between.
