@@ -211,3 +211,6 @@ impl<D: SerialDevice> SpiBus for DeviceBus<'_, D> {
 
     fn drive(&mut self, _on: bool) {}
 }
+
+#[cfg(test)]
+mod tests;
