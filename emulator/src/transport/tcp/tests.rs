@@ -115,7 +115,7 @@ fn who_comes_after_a_long_goodbye_is_served() {
     let mut first = bench.connect();
     bench.until(|_, activity| activity.connected);
     // More than one read, less than a socket holds.
-    first.write_all(&[0; 0x8000]).unwrap();
+    first.write_all(&vec![0; 0x8000]).unwrap();
     bench.turn();
     drop(first);
     let mut second = bench.connect();
