@@ -247,7 +247,10 @@ fn make_raw(master: &Pty) -> io::Result<()> {
 /// Watches opens and closes of `path`.
 fn watch(path: &Path) -> io::Result<OwnedFd> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    // Writes are of no interest in themselves. But the kernel merges equal neighbours, and without
+    // them two opens in a row could count as one.
     let events = inotify::WatchFlags::OPEN
+        | inotify::WatchFlags::MODIFY
         | inotify::WatchFlags::CLOSE_WRITE
         | inotify::WatchFlags::CLOSE_NOWRITE;
     inotify::add_watch(&watch, path, events)?;

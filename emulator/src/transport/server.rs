@@ -240,17 +240,13 @@ impl<D: SerialDevice> Server<D> {
         if !self.port.service_clients().closed {
             return Ok(());
         }
-        // The last words of the client still reach the board; their answers reach nobody. They are
-        // read before looking again: whoever has opened since may have written them.
-        let mut bytes = Vec::new();
-        self.port.read(&mut bytes)?;
-        let out = self.exchange(&bytes)?;
-        if self.port.service_clients().opened {
-            return self.send(&out, !bytes.is_empty());
-        }
         self.port.forget_client();
+        // What is still to be read may be the last words of the old client or the first ones of the
+        // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
+        self.turn(true)?;
         if self.fronts.modem_release() {
             self.set_lines(ControlLines::default());
+            self.turn(false)?;
         }
         Ok(())
     }
