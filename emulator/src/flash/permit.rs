@@ -114,17 +114,18 @@ pub(crate) struct StatusLockState {
 ///
 /// The reason of the refusal. The order of the checks is the order in which a part meets them:
 /// does it hear at all, may it write at all, is the form right, is the target protected.
+#[inline]
 pub(crate) fn permit(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     hears(request, now)?;
     if matches!(request, Request::Other { .. }) {
         return Ok(());
     }
-    if now.supply_mv < now.write_inhibit_mv {
-        return Err(Denial::WriteInhibit { supply_mv: now.supply_mv });
-    }
     suspended(request, now)?;
     if !now.write_enabled {
         return Err(Denial::WriteEnableLatch);
+    }
+    if now.supply_mv < now.write_inhibit_mv {
+        return Err(Denial::WriteInhibit { supply_mv: now.supply_mv });
     }
     match request {
         Request::Program(range) | Request::Erase(range) => cells(range, now),
@@ -146,6 +147,7 @@ pub(crate) fn permit(request: &Request, now: &Situation<'_>) -> Result<(), Denia
 }
 
 /// Whether the part takes the instruction at all in its mode.
+#[inline]
 fn hears(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     if now.held {
         return Err(Denial::Hold);
@@ -163,6 +165,7 @@ fn hears(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
 }
 
 /// What a suspended operation forbids (QUIRKS Q34).
+#[inline]
 fn suspended(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     match (now.suspended, request) {
         (None, _) => Ok(()),
@@ -174,6 +177,7 @@ fn suspended(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
 }
 
 /// Whether no byte of `range` is protected (QUIRKS Q12, Q13, Q14).
+#[inline]
 fn cells(range: &Range<u32>, now: &Situation<'_>) -> Result<(), Denial> {
     if let Some(hidden) = now.hidden
         && overlaps(hidden, range)
