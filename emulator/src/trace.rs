@@ -194,6 +194,7 @@ impl Trace {
     }
 
     /// The entries, oldest first.
+    #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }

@@ -1,6 +1,6 @@
 //! The seam to uploaded code.
 //!
-//! [`call`] gets the machine and the entry address when the ROM would `CALLX8` it: after MEM_END
+//! [`call`] gets the machine and the entry address when the ROM would `CALLX8` it: after `MEM_END`
 //! with flag 0, or after flash boot. State at entry: XTENSA 4.2. An interpreter goes here; until
 //! then only code that returns at once is understood.
 

@@ -29,7 +29,7 @@ use super::{
 };
 use crate::{
     spi::{SpiDevice, Transaction},
-    time::Instant,
+    time::{Duration, Instant},
     trace::Trace,
 };
 
@@ -97,6 +97,8 @@ pub struct NorFlash {
     forms: Vec<Form>,
     program_flags: Bytes,
     erase_flags: Bytes,
+    /// Busy time of a program by its number of bytes.
+    program_times: Vec<Duration>,
     state: FlashState,
     /// Values in force: volatile copies over non-volatile ones.
     live: Bytes,
@@ -138,6 +140,7 @@ impl NorFlash {
         let mut flash = Self {
             table: Box::new(part.instruction_table()),
             forms,
+            program_times: changes::program_times(&part),
             program_flags: map.masks(&part.refused.program_flags),
             erase_flags: map.masks(&part.refused.erase_flags),
             live: map.factory,

@@ -199,19 +199,31 @@ impl<D: SerialDevice> Server<D> {
 
     /// Lets clients come and go.
     fn see_clients(&mut self) -> io::Result<()> {
-        let change = self.port.service_clients();
-        if change.closed {
-            // The last words of the client still reach the board; their answers reach nobody.
-            self.exchange(true)?;
-            self.port.forget_client();
+        if !self.port.service_clients().closed {
+            return Ok(());
         }
-        Ok(())
+        self.port.forget_client();
+        // What is still to be read may be the last words of the old client or the first ones of the
+        // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
+        self.turn(true)
     }
 
     /// Moves bytes both ways.
     fn turn(&mut self, input: bool) -> io::Result<()> {
-        let out = self.exchange(input)?;
-        self.port.queue(&out);
+        let mut bytes = Vec::new();
+        if input {
+            self.port.read(&mut bytes)?;
+        }
+        let out = self.exchange(&bytes)?;
+        self.send(&out, !bytes.is_empty())
+    }
+
+    /// Sends the board's output. Without a client it is lost, as on an open line; `heard` says that
+    /// somebody has just written, whatever the count of clients is.
+    fn send(&mut self, out: &[u8], heard: bool) -> io::Result<()> {
+        if heard || self.port.has_client() {
+            self.port.queue(out);
+        }
         self.port.write()?;
         self.stall_wait = if self.port.is_stalled() {
             (self.stall_wait * 2).min(STALL_WAIT_MAX)
@@ -222,14 +234,10 @@ impl<D: SerialDevice> Server<D> {
     }
 
     /// Gives the device its input and its time; returns its output, with all changes stored.
-    fn exchange(&mut self, input: bool) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if input {
-            self.port.read(&mut bytes)?;
-        }
+    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let wall = wall_now();
         if !bytes.is_empty() {
-            self.clock.input(&mut self.device, wall, self.port.baud(), &bytes);
+            self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         }
         let mut out = Vec::new();
         self.more = self.clock.run(&mut self.device, wall, &mut out);

@@ -4,7 +4,7 @@
 
 use std::ops::Range;
 
-use spi_nor::Meaning;
+use spi_nor::{Meaning, part::Part};
 
 use super::{
     NorFlash,
@@ -100,7 +100,8 @@ impl NorFlash {
         let mut data = mosi.get(1 + self.address_bytes()..)?;
         let page_bytes = self.part.page_bytes;
         let limit = usize::from(self.part.program.max_bytes);
-        let mut offset = address % page_bytes;
+        // A power of two (`check`).
+        let mut offset = address & (page_bytes - 1);
         let page = address - offset;
         if limit < page_bytes as usize {
             data = &data[..data.len().min(limit)];
@@ -118,17 +119,10 @@ impl NorFlash {
         })
     }
 
-    /// Typical time for `count` bytes: a sixteenth of the page time to start, the rest in
-    /// proportion (Winbond gives 30 us and 2.5 us a byte for a page time of 700 us).
+    /// Busy time of a program of `count` bytes.
     fn program_time(&self, count: usize) -> Duration {
-        let full = u64::from(self.part.program.typical_us) * 1_000;
-        let limit =
-            u64::from(self.part.program.max_bytes).clamp(1, u64::from(self.part.page_bytes));
-        let share = (count as u64).min(limit);
-        if share == limit {
-            return Duration::from_nanos(full);
-        }
-        Duration::from_nanos((full / 16 + full * 15 / 16 * share / limit).max(1))
+        let times = &self.program_times;
+        times.get(count).or(times.last()).copied().unwrap_or(Duration::ZERO)
     }
 
     /// Sector and block erases; the address is rounded down to the unit.
@@ -269,4 +263,14 @@ impl PageRuns<'_> {
             self.page.clone()
         }
     }
+}
+
+/// Typical time of a program by its number of bytes: a sixteenth of the page time to start, the
+/// rest in proportion (Winbond gives 30 us and 2.5 us a byte for a page time of 700 us). Behind the
+/// last entry the time does not grow.
+pub(super) fn program_times(part: &Part) -> Vec<Duration> {
+    let full = u64::from(part.program.typical_us) * 1_000;
+    let limit = u64::from(part.program.max_bytes).clamp(1, u64::from(part.page_bytes));
+    let partial = |count: u64| (full / 16 + full * 15 / 16 * count / limit).max(1);
+    (0..limit).map(partial).chain([full]).map(Duration::from_nanos).collect()
 }

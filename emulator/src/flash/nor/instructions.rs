@@ -69,7 +69,7 @@ impl NorFlash {
         trace: &mut Trace,
     ) -> Result<(), Denial> {
         let Some(&opcode) = transaction.mosi.first() else {
-            transaction.miso.fill(self.pull);
+            drive(transaction.miso, self.pull);
             return Ok(());
         };
         let meaning = self.table.meaning(opcode);
@@ -82,7 +82,7 @@ impl NorFlash {
                 return Ok(());
             }
         }
-        transaction.miso.fill(self.pull);
+        drive(transaction.miso, self.pull);
         self.act(now, meaning, reset_enabled, transaction, trace)
     }
 
@@ -301,10 +301,12 @@ impl NorFlash {
     }
 }
 
-/// Answers every byte with `value`.
+/// Answers every byte with `value`. The short cases are apart because a `memset` of nothing can
+/// cost more than the rest of the chip select.
 #[inline]
 fn drive(miso: &mut [u8], value: u8) {
     match miso {
+        [] => {}
         [only] => *only = value,
         more => more.fill(value),
     }
