@@ -123,9 +123,8 @@ impl Cells {
             let slot = &mut self.sectors[number];
             let Some(old) = slot.take() else { continue };
             if from > 0 || to < SECTOR_BYTES {
-                let mut rest = *old;
-                rest[from..to].fill(0xFF);
-                *slot = Some(Arc::new(rest));
+                let rest = slot.insert(Arc::clone(&old));
+                Arc::make_mut(rest)[from..to].fill(0xFF);
             }
             changed(number as u32, old);
         }

@@ -114,12 +114,18 @@ pub(crate) struct StatusLockState {
 ///
 /// The reason of the refusal. The order of the checks is the order in which a part meets them:
 /// does it hear at all, may it write at all, is the form right, is the target protected.
-#[inline]
+#[expect(clippy::inline_always, reason = "a status read needs four of the inputs")]
+#[inline(always)]
 pub(crate) fn permit(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     hears(request, now)?;
     if matches!(request, Request::Other { .. }) {
         return Ok(());
     }
+    changes(request, now)
+}
+
+/// Whether a part that hears `request` carries it out.
+fn changes(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     suspended(request, now)?;
     if !now.write_enabled {
         return Err(Denial::WriteEnableLatch);
@@ -165,7 +171,6 @@ fn hears(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
 }
 
 /// What a suspended operation forbids (QUIRKS Q34).
-#[inline]
 fn suspended(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     match (now.suspended, request) {
         (None, _) => Ok(()),
@@ -177,7 +182,6 @@ fn suspended(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
 }
 
 /// Whether no byte of `range` is protected (QUIRKS Q12, Q13, Q14).
-#[inline]
 fn cells(range: &Range<u32>, now: &Situation<'_>) -> Result<(), Denial> {
     if let Some(hidden) = now.hidden
         && overlaps(hidden, range)

@@ -27,14 +27,19 @@ impl NorFlash {
     #[inline]
     pub(super) fn settle(&mut self, now: Instant) {
         if self.running.as_ref().is_some_and(|running| running.until <= now) {
-            self.running = None;
-            self.wel = false;
-            self.before.clear();
+            self.finish();
         }
     }
 
+    fn finish(&mut self) {
+        self.running = None;
+        self.wel = false;
+        self.before.clear();
+    }
+
     /// Asks [`permit`] with everything that the part knows.
-    #[inline]
+    #[expect(clippy::inline_always, reason = "a status read needs four of the inputs")]
+    #[inline(always)]
     pub(super) fn permitted(&self, lines: CommandLines, request: &Request) -> Result<(), Denial> {
         let armed = self.armed != Armed::No && matches!(request, Request::StatusWrite { .. });
         let situation = Situation {
@@ -86,6 +91,8 @@ impl NorFlash {
         self.act(now, meaning, reset_enabled, transaction, trace)
     }
 
+    /// All instructions but status reads; apart from these, so that they stay short.
+    #[inline(never)]
     fn act(
         &mut self,
         now: Instant,
@@ -292,8 +299,7 @@ impl NorFlash {
     #[inline]
     pub(super) fn start(&mut self, now: Instant, kind: Kind, range: Range<u32>, busy: Duration) {
         if busy == Duration::ZERO {
-            self.wel = false;
-            self.before.clear();
+            self.finish();
             return;
         }
         let until = now + busy;
