@@ -5,14 +5,20 @@
 mod support;
 
 use std::{
+    fs::File,
     io::{Read, Write},
+    os::fd::AsFd,
     path::Path,
     time::Duration,
 };
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use esp32_emulator::transport::server::{Options, Server};
-use esp32_flasher::{port::serial::SerialPort, session::Session, write::{Image, Prepared}};
+use esp32_flasher::{
+    port::serial::SerialPort,
+    session::Session,
+    write::{Image, Prepared},
+};
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 /// The image of the public thread (esptool issue 915).
@@ -37,7 +43,7 @@ fn push(data: &[u8]) {
     let mut termios = tcgetattr(&master).expect("it is a terminal");
     termios.make_raw();
     tcsetattr(&master, OptionalActions::Now, &termios).expect("it is ours");
-    let mut writer = std::fs::File::from(std::os::fd::OwnedFd::from(slave));
+    let mut writer = File::from(slave.as_fd().try_clone_to_owned().expect("a descriptor"));
     std::thread::scope(|scope| {
         scope.spawn(move || writer.write_all(data).expect("the PTY takes the bytes"));
         let mut buffer = vec![0; 64 << 10];

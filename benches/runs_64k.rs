@@ -9,8 +9,8 @@ use std::time::Duration;
 
 use criterion::{Criterion, criterion_group, criterion_main};
 use esp_protocol::response::Dialect;
-use esp32_emulator::case::{BoardFlash, CaseBoard};
 use esp32_emulator::board::{Board, BoardSetup};
+use esp32_emulator::case::{BoardFlash, CaseBoard};
 use esp32_flasher::write::Prepared;
 
 const IMAGE_BYTES: usize = 64 << 10;

@@ -124,6 +124,12 @@ impl<F: SpiDevice> Board<F> {
         self.machine.soc.uart.take_sent(now, out);
     }
 
+    /// When the last byte that the transmitter holds has left; in the past if it holds none.
+    #[must_use]
+    pub fn sent_at(&self) -> Instant {
+        self.machine.soc.uart.sent_at()
+    }
+
     /// When something happens next without input: a byte becomes due, or the chip acts by itself.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {

@@ -73,7 +73,7 @@ pub(crate) enum Event<'a> {
     /// One step of it.
     Step { step: &'a StepReport },
     /// Whether everything was seen as reported, and why it happens.
-    Verdict { agrees: bool, cause: &'a str },
+    Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

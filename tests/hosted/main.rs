@@ -16,3 +16,5 @@ mod exec;
 mod rfc2217;
 // flashrom at the flash itself.
 mod serprog;
+// How soon a served board answers, and what it costs.
+mod start;

@@ -24,6 +24,8 @@ pub struct BoardFlash {
     noise: fastrand::Rng,
     on_change: OnChange,
     side_effect: Option<SideEffect>,
+    /// Opcodes that anything here looks at; every other one goes straight to the part.
+    watched: Box<[bool; 256]>,
 }
 
 /// What the first register write that changes a stored value does besides (the boot's brown-out,
@@ -52,7 +54,36 @@ impl BoardFlash {
         let read_counts = vec![0; faults.register_reads.len()];
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
-        Self { nor, faults, read_counts, noise, on_change, side_effect }
+        let mut flash = Self {
+            nor,
+            faults,
+            read_counts,
+            noise,
+            on_change,
+            side_effect,
+            watched: Box::new([false; 256]),
+        };
+        flash.watch();
+        flash
+    }
+
+    fn watch(&mut self) {
+        let part = self.nor.part();
+        let mut watched = [false; 256];
+        let mut watch = |opcode: u8| watched[usize::from(opcode)] = true;
+        let OnChange { damages_row, supply } = self.on_change;
+        let writes = self.faults.register_write_stuck_high || damages_row || supply.is_some();
+        if writes || self.side_effect.is_some() {
+            part.status_write.iter().for_each(|form| watch(form.opcode));
+        }
+        if self.faults.program_lost {
+            part.instructions.page_program.iter().copied().for_each(&mut watch);
+        }
+        if self.faults.read_noise.is_some() {
+            ARRAY_READS.into_iter().for_each(&mut watch);
+        }
+        self.faults.register_reads.iter().for_each(|fault| watch(fault.opcode));
+        *self.watched = watched;
     }
 
     /// The part.
@@ -144,22 +175,14 @@ impl BoardFlash {
         }
     }
 
-    fn rewrite(&mut self, now: Instant, state: crate::flash::FlashState) {
-        // The state is the part's own, so it fits.
-        let _ = self.nor.restore(state, now);
-    }
-
-    fn stored(&self) -> Vec<u8> {
-        let state = self.nor.state();
-        self.nor.part().registers.keys().map(|name| state.register(*name)).collect()
-    }
-}
-
-impl SpiDevice for BoardFlash {
-    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
-        let Some(&opcode) = transaction.mosi.first() else {
-            return self.nor.transfer(now, transaction, trace);
-        };
+    /// A transaction that a fault or an effect of the board may be on.
+    fn transfer_watched(
+        &mut self,
+        now: Instant,
+        opcode: u8,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
         let writes = self.nor.part().status_write.iter().any(|form| form.opcode == opcode);
         let before = writes.then(|| self.stored());
         if let Some(mosi) = self.disturb_input(transaction.mosi) {
@@ -176,6 +199,28 @@ impl SpiDevice for BoardFlash {
         if let Some(before) = before {
             let changed = before != self.stored();
             self.after_register_write(now, transaction.mosi, changed, trace);
+        }
+    }
+
+    fn rewrite(&mut self, now: Instant, state: crate::flash::FlashState) {
+        // The state is the part's own, so it fits.
+        let _ = self.nor.restore(state, now);
+    }
+
+    fn stored(&self) -> Vec<u8> {
+        let state = self.nor.state();
+        self.nor.part().registers.keys().map(|name| state.register(*name)).collect()
+    }
+}
+
+impl SpiDevice for BoardFlash {
+    #[inline]
+    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        match transaction.mosi.first() {
+            Some(&opcode) if self.watched[usize::from(opcode)] => {
+                self.transfer_watched(now, opcode, transaction, trace);
+            }
+            _ => self.nor.transfer(now, transaction, trace),
         }
     }
 

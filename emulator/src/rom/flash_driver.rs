@@ -19,6 +19,8 @@ const FLASHCHIP: u32 = 0x3FFA_E270;
 const PROGRAM_BYTES: usize = 32;
 /// Bytes of one read command.
 const READ_BYTES: usize = 64;
+/// The same as an address step.
+const READ_PIECE: u32 = 64;
 /// Sectors in a 64 KiB block.
 const SECTORS_PER_BLOCK: u32 = 16;
 /// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
@@ -421,7 +423,11 @@ fn write_page_piece<F: SpiDevice>(
         write_enable(machine)?;
         mosi[..4].copy_from_slice(&at.to_be_bytes());
         mosi[0] = 0x02;
-        mosi[4..4 + chunk.len()].copy_from_slice(chunk);
+        match <&[u8; PROGRAM_BYTES]>::try_from(chunk) {
+            // All but the last: of a known length, which spares a call.
+            Ok(full) => mosi[4..].copy_from_slice(full),
+            Err(_) => mosi[4..4 + chunk.len()].copy_from_slice(chunk),
+        }
         machine.transfer(&mosi[..4 + chunk.len()], &mut []);
     }
     let last = piece.chunks(PROGRAM_BYTES).next_back().unwrap_or_default();
@@ -451,10 +457,19 @@ pub fn read<F: SpiDevice>(
     }
     let mut command = ReadCommand::set_up(machine);
     let mut piece = [0; READ_BYTES];
+    let mut at = address;
     let mut last_at = address;
-    for (chunk, at) in target.chunks_mut(READ_BYTES).zip((address..).step_by(READ_BYTES)) {
+    let (whole, rest) = target.as_chunks_mut::<READ_BYTES>();
+    for chunk in whole {
+        machine.transfer(command.at(at), chunk);
+        piece = *chunk;
+        last_at = at;
+        at += READ_PIECE;
+    }
+    if !rest.is_empty() {
+        // The ROM always reads a whole piece.
         machine.transfer(command.at(at), &mut piece);
-        chunk.copy_from_slice(&piece[..chunk.len()]);
+        rest.copy_from_slice(&piece[..rest.len()]);
         last_at = at;
     }
     machine.soc.spi1.store_data(false, &piece);

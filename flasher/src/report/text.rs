@@ -54,7 +54,9 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
             play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
         }
         Event::Step { step } => play::step(out, step),
-        Event::Verdict { agrees, cause } => play::verdict(out, *agrees, cause),
+        Event::Verdict { agrees, cause, assumption } => {
+            play::verdict(out, *agrees, cause, *assumption)
+        }
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))
