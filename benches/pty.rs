@@ -19,11 +19,15 @@ use esp32_flasher::{
     session::Session,
     write::{Image, Prepared},
 };
+use pty_process::blocking::Pty;
 use rustix::termios::{OptionalActions, tcgetattr, tcsetattr};
 
 /// The image of the public thread (esptool issue 915).
 const IMAGE_BYTES: usize = 1_611_488;
 const BAUD: u32 = 115_200;
+/// Block of the ROM loader, and the bytes of its answer.
+const BLOCK_BYTES: usize = 0x1800;
+const ANSWER_BYTES: usize = 14;
 
 /// What `flasher write` does, from the connected board on: prepare, write, verify.
 fn write(session: &mut Session, image: &Image, compress: bool) {
@@ -37,19 +41,46 @@ fn connect(path: &Path) -> Session {
     support::connect(Box::new(SerialPort::open(path, BAUD).expect("the PTY opens")))
 }
 
-/// Pushes `data` from the slave to the master of a raw PTY pair; ends when all has arrived.
-fn push(data: &[u8]) {
-    let (mut master, slave) = pty_process::blocking::open().expect("a PTY");
+/// A raw PTY pair: master, and a writer on the slave's side.
+fn pair() -> (Pty, File) {
+    let (master, slave) = pty_process::blocking::open().expect("a PTY");
     let mut termios = tcgetattr(&master).expect("it is a terminal");
     termios.make_raw();
     tcsetattr(&master, OptionalActions::Now, &termios).expect("it is ours");
-    let mut writer = File::from(slave.as_fd().try_clone_to_owned().expect("a descriptor"));
+    (master, File::from(slave.as_fd().try_clone_to_owned().expect("a descriptor")))
+}
+
+/// Reads `count` bytes.
+fn take(from: &mut impl Read, count: usize, buffer: &mut [u8]) {
+    let mut left = count;
+    while left > 0 {
+        left -= from.read(buffer).expect("the other side is there");
+    }
+}
+
+/// Pushes `data` from the slave to the master of a raw PTY pair; ends when all has arrived.
+fn push(data: &[u8]) {
+    let (mut master, mut slave) = pair();
     std::thread::scope(|scope| {
-        scope.spawn(move || writer.write_all(data).expect("the PTY takes the bytes"));
-        let mut buffer = vec![0; 64 << 10];
-        let mut left = data.len();
-        while left > 0 {
-            left -= master.read(&mut buffer).expect("the writer is there");
+        scope.spawn(move || slave.write_all(data).expect("the PTY takes the bytes"));
+        take(&mut master, data.len(), &mut [0; 64 << 10]);
+    });
+}
+
+/// The same in blocks that are answered one by one, which is the protocol's shape.
+fn push_and_answer(data: &[u8]) {
+    let (mut master, mut slave) = pair();
+    std::thread::scope(|scope| {
+        scope.spawn(move || {
+            for block in data.chunks(BLOCK_BYTES) {
+                slave.write_all(block).expect("the PTY takes the bytes");
+                take(&mut slave, ANSWER_BYTES, &mut [0; ANSWER_BYTES]);
+            }
+        });
+        let mut buffer = [0; 64 << 10];
+        for block in data.chunks(BLOCK_BYTES) {
+            take(&mut master, block.len(), &mut buffer);
+            master.write_all(&[0; ANSWER_BYTES]).expect("the PTY takes the answer");
         }
     });
 }
@@ -59,9 +90,12 @@ fn pty(criterion: &mut Criterion) {
     let server = Server::spawn(support::board(), &Options::default()).expect("a PTY");
     let mut session = connect(server.path());
 
-    let bare = support::best(7, || push(&image.data));
+    let bare = support::best(20, || push(&image.data));
+    let steps = support::best(20, || push_and_answer(&image.data));
+    let what = "1,611,488 bytes over a bare PTY, answered blocks";
+    support::report_ratio(what, steps, "bare PTY", bare, None);
     for (kind, compress) in [("deflated", true), ("raw", false)] {
-        let took = support::best(7, || write(&mut session, &image, compress));
+        let took = support::best(10, || write(&mut session, &image, compress));
         let what = format!("1,611,488 bytes over a PTY, {kind}");
         support::report_ratio(&what, took, "bare PTY", bare, Some(3.0));
     }

@@ -1,6 +1,10 @@
 //! What the benches share: images, boards, sessions, and the plain line with the ratio.
 
-#![allow(dead_code, reason = "each bench uses its part")]
+#![allow(
+    dead_code,
+    clippy::expect_used,
+    reason = "each bench uses its part, and stops where something is wrong"
+)]
 
 use std::{
     hint::black_box,
