@@ -38,6 +38,8 @@ pub struct Evidence {
     pub registers_locked: Option<bool>,
     /// Write enable sets its latch.
     pub write_enable: bool,
+    /// The part on which the ROM loader's 35h enters the four-line mode.
+    pub rom_enters_qpi: Option<String>,
     /// Two readings of the registers differ.
     pub registers_vary: bool,
     /// Digests of the same range differ.
@@ -161,6 +163,11 @@ pub enum Finding {
     },
     /// The part is not in the catalogue.
     UnknownPart,
+    /// 35h enters the four-line mode: the ROM loader cannot write this part.
+    RomEntersQpi {
+        /// The part.
+        part: String,
+    },
 }
 
 /// What to do.
@@ -201,6 +208,8 @@ pub enum Open {
     LockDuration,
     /// Supply or data line.
     SupplyOrLine,
+    /// A wire, a solder joint, or pins that something else uses.
+    WhichWire,
     /// The rules of the part.
     PartRules,
 }

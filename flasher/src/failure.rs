@@ -81,6 +81,8 @@ pub(crate) enum Failure {
     Protected(Box<Obstacle>),
     #[error("the flash does not set its write enable latch, so it would ignore every write")]
     NoWriteEnable,
+    #[error("on {0}, 35h of the ROM loader enters the four-line mode and the loader would hang")]
+    RomEntersQpi(String),
     #[error(transparent)]
     Status(#[from] StatusError),
     #[error(transparent)]
@@ -126,7 +128,7 @@ impl Failure {
             Self::Status(StatusError::Session(error)) => session_exit(&error.cause),
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::NoWriteEnable => Exit::Failed,
+            Self::NoWriteEnable | Self::RomEntersQpi(_) => Exit::Failed,
             Self::Read(ReadError::Damaged) | Self::File { .. } | Self::Io(_) => Exit::Failed,
         }
     }
@@ -144,6 +146,10 @@ impl Failure {
             Self::NoWriteEnable => Some(
                 "look at the supply of the flash (strap GPIO12 must be low at reset) and the \
                  wiring; `flasher doctor` shows the evidence",
+            ),
+            Self::RomEntersQpi(_) => Some(
+                "write through a stub that does not send 35h, as those of esptool 5.4 and later: \
+                 --stub FILE",
             ),
             Self::Erase(EraseError::Refused { .. }) => Some(
                 "the flash is write protected: `flasher protect status` shows by what, `flasher \

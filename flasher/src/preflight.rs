@@ -15,6 +15,9 @@ use crate::{
     spi::{Instruction, STATUS_WEL, opcode},
 };
 
+/// What the ROM takes for the read of the second status register.
+const ROM_READS_SECOND: u8 = 0x35;
+
 /// Who is going to change cells, and what that does to the registers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "kebab-case")]
@@ -55,6 +58,9 @@ pub struct Preflight {
     pub write_enable: bool,
     /// Who is going to change cells.
     pub changer: Changer,
+    /// A part on which 35h, which every `FLASH_BEGIN` of the ROM sends, enters the four-line mode:
+    /// the ROM would wait for ever (QUIRKS Q17). Only if that is so on every candidate.
+    pub rom_enters_qpi: Option<String>,
 }
 
 impl Preflight {
@@ -105,7 +111,12 @@ impl Session {
             status = Some(self.read_flash_register(opcode::READ_STATUS)?);
         }
         let write_enable = self.takes_write_enable()?;
-        Ok(Preflight { parts, status, write_enable, changer })
+        let enters = identity.candidates.iter().zip(&parts).all(|(part, state)| {
+            part.instructions.enter_qpi.contains(&ROM_READS_SECOND)
+                && !(part.instructions.enter_qpi_needs_quad_enable && quad_is_off(part, state))
+        });
+        let rom_enters_qpi = parts.first().filter(|_| enters).map(|state| state.part.clone());
+        Ok(Preflight { parts, status, write_enable, changer, rom_enters_qpi })
     }
 
     /// Write enable, a look at the latch, write disable.
@@ -172,6 +183,11 @@ impl Session {
         let answer = self.spi(&Instruction::new(*opcode).at(address).reading(1))?;
         Ok(answer.first().map(|byte| byte & 1 != 0))
     }
+}
+
+fn quad_is_off(part: &Part, state: &PartState) -> bool {
+    let quad = part.quad_enable_bit.as_deref();
+    quad.is_some_and(|name| state.registers.bit(part, name) == Some(0))
 }
 
 /// Protection bits and the selection of locks that are 1.

@@ -36,6 +36,11 @@ pub(super) fn pass(
     if !found.write_enable {
         return Err(Failure::NoWriteEnable);
     }
+    if changer == Changer::RomLoader
+        && let Some(part) = found.rom_enters_qpi.clone()
+    {
+        return Err(Failure::RomEntersQpi(part));
+    }
     let Some(state) = found.obstacle() else { return Ok(()) };
     if !gate.unprotect {
         return Err(obstacle(board, state)?);

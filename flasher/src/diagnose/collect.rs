@@ -2,13 +2,15 @@
 
 use std::ops::Range;
 
+use spi_nor::part::Part;
+
 use super::Evidence;
 use crate::{
     chip::Chip,
     flash::{BLOCK_BYTES, ReadError},
     identity::Identity,
-    preflight::Changer,
-    protect::locked,
+    preflight::{Changer, Preflight},
+    protect::{Registers, locked},
     session::{Session, SessionError},
 };
 
@@ -32,10 +34,11 @@ impl Session {
         let all = 0..self.flash_bytes();
         let first = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
         let second = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
-        let registers = |found: &crate::preflight::Preflight| -> Vec<_> {
-            found.parts.iter().map(|state| state.registers.clone()).collect()
+        let stored = |found: &Preflight| -> Vec<Vec<u8>> {
+            let states = identity.candidates.iter().zip(&found.parts);
+            states.map(|(part, state)| stored_bits(part, &state.registers)).collect()
         };
-        let registers_vary = registers(&first) != registers(&second);
+        let registers_vary = stored(&first) != stored(&second);
         let at = written.as_ref().map_or(0, |range| range.start);
         let reads_vary = self.reads_vary(at)?;
         let mut registers_locked = None;
@@ -55,6 +58,7 @@ impl Session {
             status: first.status,
             registers_locked,
             write_enable,
+            rom_enters_qpi: first.rom_enters_qpi,
             registers_vary,
             reads_vary,
             differences: None,
@@ -73,4 +77,9 @@ impl Session {
         }
         Ok(false)
     }
+}
+
+/// What is stored, without the latches and flags that come and go.
+fn stored_bits(part: &Part, registers: &Registers) -> Vec<u8> {
+    registers.iter().map(|(name, value)| value & part.write_mask(name)).collect()
 }

@@ -23,6 +23,9 @@ pub fn decide(evidence: &Evidence) -> Diagnosis {
     ];
     let found = rules.into_iter().find_map(|rule| rule(evidence));
     let mut diagnosis = found.unwrap_or_else(|| nothing(evidence));
+    if let Some(part) = evidence.rom_enters_qpi.clone() {
+        diagnosis.evidence.push(Finding::RomEntersQpi { part });
+    }
     if evidence.candidates.is_empty() {
         diagnosis.evidence.push(Finding::UnknownPart);
         diagnosis.open.push(Open::PartRules);
@@ -143,6 +146,7 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
     }
     let mut diagnosis = conclude(Cause::Wiring, Confidence::High, Remedy::CheckWiring);
     diagnosis.array_open = true;
+    diagnosis.open.push(Open::WhichWire);
     add_attempts(&mut diagnosis, evidence);
     diagnosis.evidence.extend(evidence.parts.iter().filter_map(clean_finding));
     Some(diagnosis)

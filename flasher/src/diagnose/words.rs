@@ -101,6 +101,10 @@ impl fmt::Display for Finding {
                 write!(f, "sector {sector:#x} erased and did not program")
             }
             Self::SectorWorks { sector } => write!(f, "sector {sector:#x} erased and programmed"),
+            Self::RomEntersQpi { part } => write!(
+                f,
+                "on {part}, 35h enters the four-line mode, so the ROM loader cannot write it"
+            ),
             Self::UnknownPart => f.write_str("the part is not in the catalogue"),
         }
     }
@@ -157,6 +161,7 @@ impl fmt::Display for Open {
             }
             Self::LockDuration => "whether the lock ends with a power cycle on this lot",
             Self::SupplyOrLine => "whether it is the supply or a data line",
+            Self::WhichWire => "whether a wire is bad, or something else uses a flash pin",
             Self::PartRules => "what the part's register bits mean",
         })
     }
