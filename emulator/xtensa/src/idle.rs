@@ -1,0 +1,95 @@
+//! Exact idle detection. XTENSA 3.6.
+//!
+//! From time to time, if nothing had an effect for a while, the core's state is noted and a few
+//! hundred instructions are executed one at a time. If the same state comes back and nothing had
+//! an effect in between, the code can only go round the same circle until an interrupt, input or
+//! time changes something. Native functions may run in between; the embedder tells of their
+//! effects with [`Cpu::note_effect`].
+
+use crate::bus::Bus;
+use crate::cpu::Cpu;
+
+/// Instructions between two attempts.
+const INTERVAL: u64 = 4096;
+/// Longest circle that is recognised, in instructions.
+const CIRCLE: u32 = 400;
+
+/// The state that must come back.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Watch {
+    state: State,
+    effects: u64,
+    left: u32,
+}
+
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct State {
+    pc: u32,
+    ar: [u32; 64],
+    base: u8,
+    window_start: u16,
+    ps: u32,
+    sar: u32,
+    loops: [u32; 3],
+    fr: [u32; 16],
+    special: crate::cpu::Special,
+}
+
+impl Cpu {
+    fn state(&self) -> State {
+        State {
+            pc: self.pc,
+            ar: self.ar,
+            base: self.base,
+            window_start: self.window_start,
+            ps: self.ps,
+            sar: self.sar,
+            loops: [self.lbeg, self.lend, self.lcount],
+            fr: self.fr,
+            special: self.sr.clone(),
+        }
+    }
+
+    fn all_effects<B: Bus>(&self, bus: &B) -> u64 {
+        self.effects.wrapping_add(self.mem.changes).wrapping_add(bus.effects())
+    }
+
+    /// Whether an attempt is under way; starts one if it is time.
+    pub(crate) fn watching<B: Bus>(&mut self, bus: &B) -> bool {
+        if self.watch.is_some() {
+            return true;
+        }
+        if self.executed < self.watch_next {
+            return false;
+        }
+        self.watch_next = self.executed + INTERVAL;
+        let effects = self.all_effects(bus);
+        let quiet = effects == self.watch_effects;
+        self.watch_effects = effects;
+        if quiet {
+            let state = self.state();
+            self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE }));
+        }
+        quiet
+    }
+
+    /// After one instruction of an attempt: whether the noted state is back. Ends the attempt on
+    /// an effect, after too many instructions, and on success.
+    pub(crate) fn watch_recurs<B: Bus>(&mut self, bus: &B) -> bool {
+        let effects = self.all_effects(bus);
+        let Some(watch) = &mut self.watch else { return false };
+        watch.left -= 1;
+        let back = watch.state.pc == self.pc && watch.effects == effects;
+        if watch.effects != effects || watch.left == 0 {
+            self.watch = None;
+            return false;
+        }
+        let recurs = back && self.watch.as_ref().is_some_and(|watch| watch.state == self.state());
+        if recurs {
+            self.watch = None;
+            // Still idle unless the embedder changed something: look again at once.
+            self.watch_next = self.executed;
+        }
+        recurs
+    }
+}
