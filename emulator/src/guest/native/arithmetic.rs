@@ -72,6 +72,11 @@ pub(super) fn udivmoddi4<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     Ok(Flow::ReturnWide(quotient))
 }
 
+/// `__umulsidi3(a, b)`: the whole product.
+pub(super) fn umulsidi3<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    Ok(Flow::ReturnWide(u64::from(call.argument(0)?) * u64::from(call.argument(1)?)))
+}
+
 pub(super) fn divsi3(a: u32, b: u32) -> Option<u32> {
     (b != 0).then(|| a.cast_signed().wrapping_div(b.cast_signed()).cast_unsigned())
 }

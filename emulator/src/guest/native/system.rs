@@ -147,7 +147,36 @@ pub(super) fn efuse_8m_clock<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     Ok(Flow::Return(word & 0xFF))
 }
 
-/// `gpio_input_get()`: the pins as they were strapped are not on this register; all low.
-pub(super) fn gpio_input<F: SpiDevice>(_: &mut Call<'_, F>) -> Step {
-    Ok(Flow::Return(0))
+/// CCOMPARE registers.
+const COMPARES: u32 = 3;
+const CCOMPARE0: u32 = 240;
+
+/// `xthal_set_ccompare(n, value)`.
+pub(super) fn set_compare<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    let (n, value) = (call.argument(0)?, call.argument(1)?);
+    if n < COMPARES {
+        call.cpu.set_special_register(CCOMPARE0 + n, value);
+    }
+    Ok(Flow::Return(n))
+}
+
+/// `xthal_get_ccompare(n)`.
+pub(super) fn compare<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    let n = call.argument(0)?;
+    let value = if n < COMPARES { call.cpu.special_register(CCOMPARE0 + n) } else { None };
+    Ok(Flow::Return(value.unwrap_or(0)))
+}
+
+/// `xthal_get_interrupt()`.
+pub(super) fn pending_interrupts<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    call.cpu.note_effect();
+    Ok(Flow::Return(call.cpu.pending()))
+}
+
+/// `xthal_set_intclear(bits)`.
+pub(super) fn clear_interrupts<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    const INTCLEAR: u32 = 227;
+    let bits = call.argument(0)?;
+    call.cpu.set_special_register(INTCLEAR, bits);
+    Ok(Flow::Return(bits))
 }
