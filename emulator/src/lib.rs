@@ -3,7 +3,10 @@
 //! The board is a deterministic state machine: time and bytes are arguments, no thread, clock,
 //! file or socket inside. Transports, pacing and persistence are thin adapters around it.
 
+pub mod board;
 pub mod flash;
+pub mod rom;
+pub mod soc;
 pub mod spi;
 pub mod time;
 pub mod trace;

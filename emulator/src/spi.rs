@@ -39,4 +39,10 @@ pub trait SpiDevice {
     /// A poller may jump its clock here instead of polling in between: nothing else on the part
     /// changes before.
     fn busy_until(&self) -> Option<Instant>;
+
+    /// The supply went away and came back at `now` (QUIRKS Q35): volatile state returns to its
+    /// power-up values. Decorators pass it on.
+    fn power_cycle(&mut self, now: Instant) {
+        let _ = now;
+    }
 }

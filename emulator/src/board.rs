@@ -1,0 +1,433 @@
+//! The board: chip, flash, control lines and time as one deterministic state machine.
+//!
+//! Time is an argument. Commands run to completion in virtual time while their last byte is
+//! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
+//! result does not depend on how the received bytes are cut into calls.
+
+mod guest;
+mod setup;
+mod wiring;
+
+pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
+pub use wiring::{ControlLines, Wiring};
+
+use crate::{
+    rom::{
+        Loader, LoaderExit,
+        banner::{BootMode, ResetCause, banner},
+        boot::{FlashBoot, boot},
+        flash_driver,
+    },
+    soc::{Machine, Soc, address},
+    spi::SpiDevice,
+    time::{Duration, Instant},
+    trace::{Event, Hang, Trace},
+};
+use guest::Guest;
+use wiring::Edge;
+
+/// From reset to the first byte.
+const RESET_TO_BANNER: Duration = Duration::from_millis(1);
+/// One round of 1000 failed header reads, roughly.
+const HEADER_RETRY: Duration = Duration::from_millis(50);
+/// Lines of a failing flash boot before the RTC watchdog bites (ROM-FACTS 1.3).
+const LINES_BEFORE_WATCHDOG: u32 = 6;
+
+/// What the chip is doing.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Mode {
+    /// Held in reset by EN.
+    Held,
+    /// Download mode, waiting for the first SYNC.
+    WaitingForSync,
+    /// The command loop.
+    Loader,
+    /// Flash boot finds no image and retries.
+    BootRetry,
+    /// An application runs.
+    Application,
+    /// The BASIC interpreter, which echoes.
+    Basic,
+    /// Nothing is heard until a reset.
+    Deaf,
+}
+
+/// The same with its data.
+#[derive(Debug)]
+enum Activity {
+    Held,
+    Loader(Loader),
+    BootRetry { line: String, print: bool, next: Instant, line_count: u32 },
+    Application { step: usize, next: Option<Instant> },
+    Basic,
+    Deaf,
+}
+
+/// A board.
+#[derive(Debug)]
+pub struct Board<F> {
+    setup: BoardSetup,
+    strap: u8,
+    host_now: Instant,
+    host_baud: Option<u32>,
+    machine: Machine<F>,
+    activity: Activity,
+}
+
+impl<F: SpiDevice> Board<F> {
+    /// Powers a board on at [`Instant::ZERO`]; the banner is on its way.
+    pub fn power_on(setup: BoardSetup, flash: F) -> Self {
+        let soc = Soc::power_on(&setup.identity, setup.strap);
+        let mut board = Self {
+            strap: setup.strap,
+            setup,
+            host_now: Instant::ZERO,
+            host_baud: None,
+            machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
+            activity: Activity::Held,
+        };
+        board.machine.trace.push(Instant::ZERO, Event::PowerOn);
+        board.boot(ResetCause::PowerOn);
+        board
+    }
+
+    /// Virtual time: the later of what the host passed last and how far the chip has run.
+    #[must_use]
+    pub fn now(&self) -> Instant {
+        self.host_now.max(self.machine.now)
+    }
+
+    /// Receives bytes that start to arrive at `now`, or when the line is free; each takes ten bits
+    /// at the present rate.
+    pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        self.advance(now);
+        let mut rest = bytes;
+        while !rest.is_empty() {
+            let taken = match &self.activity {
+                Activity::Loader(_) => self.receive_in_loader(now, rest),
+                Activity::Basic => self.receive_in_basic(now, rest),
+                Activity::Held
+                | Activity::BootRetry { .. }
+                | Activity::Application { .. }
+                | Activity::Deaf => {
+                    self.machine.soc.uart.book_receive(now, rest.len());
+                    rest.len()
+                }
+            };
+            rest = rest.get(taken..).unwrap_or_default();
+        }
+    }
+
+    /// Appends every byte that is due by `now` to `out`.
+    pub fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) {
+        self.advance(now);
+        self.machine.soc.uart.take_sent(now, out);
+    }
+
+    /// When something happens next without input: a byte becomes due, or the chip acts by itself.
+    #[must_use]
+    pub fn next_event(&self) -> Option<Instant> {
+        let own = self.next_own_event();
+        let sent = self.machine.soc.uart.next_sent();
+        own.into_iter().chain(sent).min()
+    }
+
+    /// Runs what the chip does by itself up to `now`.
+    pub fn advance(&mut self, now: Instant) {
+        self.host_now = self.host_now.max(now);
+        while self.next_own_event().is_some_and(|due| due <= now) {
+            self.act();
+        }
+    }
+
+    /// Sets the control lines.
+    pub fn set_lines(&mut self, now: Instant, lines: ControlLines) {
+        self.advance(now);
+        let held = matches!(self.activity, Activity::Held);
+        match self.setup.wiring.edge(held, lines) {
+            Edge::Nothing => {}
+            Edge::Hold => {
+                self.stop(now);
+                self.activity = Activity::Held;
+            }
+            Edge::Release { gpio0 } => {
+                let gpio0 = if gpio0 { STRAP_GPIO0 } else { 0 };
+                self.strap = self.strap & !STRAP_GPIO0 | gpio0;
+                self.restart(now, ResetCause::PowerOn);
+            }
+        }
+    }
+
+    /// Stores the host's rate; `None` = the transport has none.
+    pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
+        self.advance(now);
+        self.host_baud = rate;
+    }
+
+    /// The host's rate, if the transport has one.
+    #[must_use]
+    pub fn host_baud(&self) -> Option<u32> {
+        self.host_baud
+    }
+
+    /// A pulse on EN. The flash keeps its state (QUIRKS Q35).
+    pub fn host_reset(&mut self, now: Instant) {
+        self.advance(now);
+        self.restart(now, ResetCause::PowerOn);
+    }
+
+    /// Takes the supply away and brings it back: RAM and the flash's volatile state are lost.
+    pub fn power_cycle(&mut self, now: Instant) {
+        self.advance(now);
+        self.stop(now);
+        self.machine.flash.power_cycle(now);
+        let uart = self.machine.soc.uart.clone();
+        self.machine.soc = Soc::power_on(&self.setup.identity, self.strap);
+        self.machine.soc.uart = uart;
+        self.machine.trace.push(now, Event::PowerOn);
+        self.restart(now, ResetCause::PowerOn);
+    }
+
+    /// Sets the strap pins; the next reset samples them.
+    pub fn set_strap(&mut self, strap: u8) {
+        self.strap = strap;
+    }
+
+    /// What happened.
+    #[must_use]
+    pub fn trace(&self) -> &Trace {
+        &self.machine.trace
+    }
+
+    /// What happened, to configure or drain.
+    pub fn trace_mut(&mut self) -> &mut Trace {
+        &mut self.machine.trace
+    }
+
+    /// The flash.
+    #[must_use]
+    pub fn flash(&self) -> &F {
+        &self.machine.flash
+    }
+
+    /// The flash, from outside of the board's time.
+    pub fn flash_mut(&mut self) -> &mut F {
+        &mut self.machine.flash
+    }
+
+    /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.
+    #[must_use]
+    pub fn baud(&self) -> u32 {
+        self.machine.soc.uart.baud()
+    }
+
+    /// What the chip is doing.
+    #[must_use]
+    pub fn mode(&self) -> Mode {
+        match &self.activity {
+            Activity::Held => Mode::Held,
+            Activity::Loader(loader) if loader.is_synced() => Mode::Loader,
+            Activity::Loader(_) => Mode::WaitingForSync,
+            Activity::BootRetry { .. } => Mode::BootRetry,
+            Activity::Application { .. } => Mode::Application,
+            Activity::Basic => Mode::Basic,
+            Activity::Deaf => Mode::Deaf,
+        }
+    }
+
+    fn receive_in_loader(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let Self { activity: Activity::Loader(loader), machine, .. } = self else {
+            return bytes.len();
+        };
+        let (taken, complete) = loader.receive(machine, bytes);
+        machine.soc.uart.book_receive(now, taken);
+        if complete {
+            machine.now = machine.now.max(machine.soc.uart.received_at());
+            if let Err(exit) = loader.execute(machine) {
+                self.leave_loader(exit);
+            }
+        }
+        taken
+    }
+
+    fn receive_in_basic(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        let uart = &mut self.machine.soc.uart;
+        uart.book_receive(now, 1);
+        self.machine.now = self.machine.now.max(self.machine.soc.uart.received_at());
+        self.machine.send(&bytes[..1]);
+        1
+    }
+
+    fn leave_loader(&mut self, exit: LoaderExit) {
+        match exit {
+            LoaderExit::Hang(why) => self.hang(why),
+            LoaderExit::SoftwareReset => self.restart(self.machine.now, ResetCause::Software),
+            LoaderExit::Left => self.leave_without_code(),
+            LoaderExit::Call { entry } => self.call(entry),
+        }
+    }
+
+    fn hang(&mut self, why: Hang) {
+        self.machine.trace.push(self.machine.now, Event::Hang { why });
+        self.activity = Activity::Deaf;
+    }
+
+    /// The loop was left and there is nothing to run (ROM-FACTS 1.4).
+    fn leave_without_code(&mut self) {
+        if self.setup.identity.console_debug_disabled {
+            self.machine.send(b"ets_main.c 397 \r\n");
+            self.hang(Hang::LoaderLeft);
+        } else {
+            self.machine.send(b"Falling back to built-in command interpreter.\r\nOK\r\n>");
+            self.activity = Activity::Basic;
+        }
+    }
+
+    fn call(&mut self, entry: u32) {
+        match guest::call(&mut self.machine, entry) {
+            Guest::Returned => {
+                self.machine.send(b"user code done\r\n");
+                self.activity = Activity::Deaf;
+            }
+            Guest::Stopped(why) => self.hang(why),
+        }
+    }
+
+    /// The chip stops at `now`: what has not left the line by then never does.
+    fn stop(&mut self, now: Instant) {
+        self.machine.soc.uart.cut_transmit(now);
+        self.machine.now = now;
+    }
+
+    fn restart(&mut self, now: Instant, cause: ResetCause) {
+        if cause == ResetCause::PowerOn {
+            self.stop(now);
+        }
+        self.machine.soc.reset(&self.setup.identity, self.strap);
+        let reset = Event::HostReset { cause: cause as u8, strap: self.strap };
+        self.machine.trace.push(now, reset);
+        self.boot(cause);
+    }
+
+    /// What the ROM does from its reset vector on.
+    fn boot(&mut self, cause: ResetCause) {
+        self.machine.wait(RESET_TO_BANNER);
+        let strap = self.strap;
+        let mode = BootMode::from_strap(strap);
+        let print = self.prints(mode);
+        if print && mode != BootMode::Ate {
+            self.machine.send(banner(cause, strap).as_bytes());
+        }
+        match mode {
+            BootMode::Download if self.setup.identity.download_disabled => {
+                self.machine.send(b"Download mode is disabled. Restart with GPIO0 high.\r\n");
+                self.activity = Activity::Deaf;
+            }
+            BootMode::Download => {
+                self.machine.send(b"waiting for download\r\n");
+                self.activity = Activity::Loader(Loader::start(&mut self.machine, true));
+            }
+            BootMode::Uart => {
+                self.activity = Activity::Loader(Loader::start(&mut self.machine, false));
+            }
+            BootMode::Sdio => {
+                self.machine.send(b"waiting for sdio host\r\n");
+                self.activity = Activity::Deaf;
+            }
+            BootMode::Ate => {
+                self.machine.send(b"ets_main.c 246 \r\n");
+                self.activity = Activity::Deaf;
+            }
+            BootMode::SpiFlash => match flash_driver::attach(&mut self.machine, true) {
+                Err(flash_driver::FlashError::Hang(why)) => self.hang(why),
+                _ => self.leave_without_code(),
+            },
+            BootMode::SpiFastFlash | BootMode::HspiFlash => self.boot_flash(print),
+        }
+    }
+
+    /// Flash-boot modes can be silent (ROM-FACTS 1.2).
+    fn prints(&self, mode: BootMode) -> bool {
+        const STRAP_MTDO: u8 = 0x02;
+        let silent = self.strap & STRAP_MTDO == 0
+            || self.machine.soc.registers.read(address::RTC_STORE4) & 1 != 0;
+        !(silent && matches!(mode, BootMode::SpiFastFlash | BootMode::HspiFlash))
+    }
+
+    fn boot_flash(&mut self, print: bool) {
+        match boot(&mut self.machine, print) {
+            FlashBoot::Hang(why) => self.hang(why),
+            FlashBoot::Retry { line } => {
+                let next = self.machine.now + HEADER_RETRY;
+                self.activity = Activity::BootRetry { line, print, next, line_count: 0 };
+            }
+            FlashBoot::Run { .. } if self.setup.personality.is_some() => {
+                self.activity = Activity::Application { step: 0, next: Some(self.machine.now) };
+            }
+            FlashBoot::Run { entry } => match guest::call(&mut self.machine, entry) {
+                Guest::Returned => {
+                    self.machine.send(b"user code done\r\n");
+                    self.activity = Activity::Deaf;
+                }
+                Guest::Stopped(_) => {
+                    self.activity = Activity::Application { step: 0, next: None };
+                }
+            },
+        }
+    }
+
+    fn next_own_event(&self) -> Option<Instant> {
+        match self.activity {
+            Activity::BootRetry { next, .. } => Some(next),
+            Activity::Application { next, .. } => next,
+            Activity::Held | Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
+        }
+    }
+
+    /// Does the next thing that the chip does by itself.
+    fn act(&mut self) {
+        match &mut self.activity {
+            Activity::BootRetry { line, print, next, line_count } => {
+                self.machine.now = self.machine.now.max(*next);
+                if *print {
+                    self.machine.send(line.as_bytes());
+                }
+                *next = self.machine.now + HEADER_RETRY;
+                *line_count = line_count.saturating_add(1);
+                if self.setup.rtc_watchdog && *line_count == LINES_BEFORE_WATCHDOG {
+                    self.restart(self.machine.now, ResetCause::RtcWatchdog);
+                }
+            }
+            Activity::Application { .. } => self.act_as_application(),
+            Activity::Held | Activity::Loader(_) | Activity::Basic | Activity::Deaf => {}
+        }
+    }
+
+    fn act_as_application(&mut self) {
+        let Activity::Application { step, next } = &mut self.activity else {
+            return;
+        };
+        let personality = self.setup.personality.as_ref();
+        let todo = personality.and_then(|personality| personality.steps.get(*step));
+        self.machine.now = next.map_or(self.machine.now, |due| due.max(self.machine.now));
+        let Some(todo) = todo else {
+            *next = None;
+            return;
+        };
+        let result = todo.run(&mut self.machine);
+        *step += 1;
+        let repeat = personality.filter(|personality| *step >= personality.steps.len());
+        if let Some(first) = repeat.and_then(|personality| personality.repeat_from) {
+            *step = first;
+        }
+        // A round takes time even if its steps do not.
+        self.machine.wait(Duration::from_micros(1));
+        *next = Some(self.machine.now);
+        if let Err(why) = result {
+            self.hang(why);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,521 @@
+//! The ROM's flash functions: the exact bus traffic of ROM-FACTS 6.1 to 6.3.
+//!
+//! They put prebuilt bytes on the bus instead of going through the controller register by
+//! register, and leave the registers as the ROM's own code would.
+
+use crate::{
+    soc::{
+        Machine,
+        spi::{ctrl, offset, user},
+    },
+    spi::SpiDevice,
+    time::Instant,
+    trace::Hang,
+};
+
+/// `g_rom_flashchip` in the ROM's data (XTENSA 4.2).
+const FLASHCHIP: u32 = 0x3FFA_E270;
+/// Largest piece of one page program.
+const PROGRAM_BYTES: usize = 32;
+/// Bytes of one read command.
+const READ_BYTES: usize = 64;
+/// Sectors in a 64 KiB block.
+const SECTORS_PER_BLOCK: u32 = 16;
+/// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
+/// more leaves room for injected one-off read errors.
+const FUTILE_POLLS_MAX: u32 = 8;
+
+const WIP: u8 = 1 << 0;
+const WEL: u8 = 1 << 1;
+const QE: u8 = 1 << 1;
+
+/// The ROM's idea of the flash (SPI_SET_PARAMS).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct FlashChip {
+    /// JEDEC id; nothing looks at it.
+    pub device_id: u32,
+    /// Size in bytes: the limit of every access.
+    pub chip_bytes: u32,
+    /// Block size in bytes.
+    pub block_bytes: u32,
+    /// Sector size in bytes.
+    pub sector_bytes: u32,
+    /// Page size in bytes.
+    pub page_bytes: u32,
+    /// Mask on the status register.
+    pub status_mask: u32,
+}
+
+impl FlashChip {
+    /// What the ROM assumes before SPI_SET_PARAMS (ROM-FACTS 5.7).
+    pub const DEFAULT: Self = Self {
+        device_id: 0x0015_40EF,
+        chip_bytes: 0x0020_0000,
+        block_bytes: 0x0001_0000,
+        sector_bytes: 0x1000,
+        page_bytes: 0x100,
+        status_mask: 0xFFFF,
+    };
+
+    /// Reads the record from RAM.
+    #[must_use]
+    pub fn load<F>(machine: &Machine<F>) -> Self {
+        let word = |index: u32| machine.soc.memory.word(FLASHCHIP + 4 * index).unwrap_or(0);
+        Self {
+            device_id: word(0),
+            chip_bytes: word(1),
+            block_bytes: word(2),
+            sector_bytes: word(3),
+            page_bytes: word(4),
+            status_mask: word(5),
+        }
+    }
+
+    /// Writes the record to RAM.
+    pub fn store<F>(&self, machine: &mut Machine<F>) {
+        let words = [
+            self.device_id,
+            self.chip_bytes,
+            self.block_bytes,
+            self.sector_bytes,
+            self.page_bytes,
+            self.status_mask,
+        ];
+        for (index, word) in (0..).zip(words) {
+            machine.soc.memory.set_word(FLASHCHIP + 4 * index, word);
+        }
+    }
+}
+
+/// Why a flash function did not do its work.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+pub enum FlashError {
+    /// The range is beyond the size given by SPI_SET_PARAMS, or misaligned; nothing was done.
+    #[error("the range is outside of the flash or misaligned")]
+    Range,
+    /// The ROM polls for ever.
+    #[error("the ROM polls for ever: {0:?}")]
+    Hang(Hang),
+}
+
+/// Polls `05h` until `done`, jumping over the part's busy time.
+#[inline]
+fn poll<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    done: impl Fn(u8) -> bool,
+    why: Hang,
+) -> Result<u8, FlashError> {
+    let mut futile_count = 0;
+    loop {
+        let mut status = [0];
+        machine.transfer(&[0x05], &mut status);
+        if done(status[0]) {
+            machine.soc.spi1.set(offset::RD_STATUS, u32::from(status[0]));
+            return Ok(status[0]);
+        }
+        match machine.flash.busy_until() {
+            Some(ready) if ready > machine.now && ready < NEVER => machine.now = ready,
+            _ => futile_count += 1,
+        }
+        if futile_count == FUTILE_POLLS_MAX {
+            return Err(FlashError::Hang(why));
+        }
+    }
+}
+
+/// A busy time this late never ends.
+const NEVER: Instant = Instant::from_nanos(u64::MAX / 2);
+
+/// Waits until WIP is clear; gives the status register.
+///
+/// # Errors
+///
+/// WIP never clears.
+pub fn wait_idle<F: SpiDevice>(machine: &mut Machine<F>) -> Result<u8, FlashError> {
+    poll(machine, |status| status & WIP == 0, Hang::WriteInProgress)
+}
+
+/// `06h`, then waits for WEL.
+///
+/// # Errors
+///
+/// WIP never clears or WEL never sets.
+pub fn write_enable<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    wait_idle(machine)?;
+    machine.transfer(&[0x06], &mut []);
+    poll(machine, |status| status & (WEL | WIP) == WEL, Hang::WriteEnableLatch)?;
+    Ok(())
+}
+
+/// `35h`.
+///
+/// # Errors
+///
+/// WIP never clears.
+pub fn read_status_high<F: SpiDevice>(machine: &mut Machine<F>) -> Result<u8, FlashError> {
+    wait_idle(machine)?;
+    let mut status = [0];
+    machine.transfer(&[0x35], &mut status);
+    machine.soc.spi1.set(offset::MISO_DLEN, 7);
+    machine.soc.spi1.set(offset::W0, u32::from(status[0]));
+    Ok(status[0])
+}
+
+/// `01h` with one byte, or two if `WRSR_2B` is on.
+///
+/// # Errors
+///
+/// WIP never clears.
+pub fn write_status<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    sr1: u8,
+    sr2: u8,
+) -> Result<(), FlashError> {
+    wait_idle(machine)?;
+    machine.soc.spi1.set(offset::RD_STATUS, u32::from_le_bytes([sr1, sr2, 0, 0]));
+    if machine.soc.spi1.get(offset::CTRL) & ctrl::WRSR_2B == 0 {
+        machine.transfer(&[0x01, sr1], &mut []);
+    } else {
+        machine.transfer(&[0x01, sr1, sr2], &mut []);
+    }
+    wait_idle(machine)?;
+    Ok(())
+}
+
+fn enable_two_byte_status_write<F>(machine: &mut Machine<F>) {
+    let spi1 = &mut machine.soc.spi1;
+    spi1.set(offset::CTRL, spi1.get(offset::CTRL) | ctrl::WRSR_2B);
+}
+
+/// Writes SR1 and keeps SR2 as one unchecked `35h` showed it (ROM-FACTS 6.1).
+fn write_sr1_keep_sr2<F: SpiDevice>(machine: &mut Machine<F>, sr1: u8) -> Result<(), FlashError> {
+    let sr2 = read_status_high(machine)?;
+    enable_two_byte_status_write(machine);
+    write_enable(machine)?;
+    write_status(machine, sr1, sr2)
+}
+
+/// Clears the block protect bits: `SPIUnlock`.
+///
+/// # Errors
+///
+/// The part never gets ready.
+pub fn unlock<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    write_sr1_keep_sr2(machine, 0x00)
+}
+
+/// Sets BP0..BP2, non-volatile: what FLASH_END leaves behind (ROM-FACTS 5.4).
+///
+/// # Errors
+///
+/// The part never gets ready.
+pub fn lock<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    write_sr1_keep_sr2(machine, 0x1C)
+}
+
+/// Takes the part out of quad mode; that clears the complete SR2 (ROM-FACTS 6.3 a).
+///
+/// # Errors
+///
+/// The part never gets ready.
+pub fn leave_quad_mode<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    if read_status_high(machine)? & QE == 0 {
+        return Ok(());
+    }
+    enable_two_byte_status_write(machine);
+    write_enable(machine)?;
+    let sr1 = wait_idle(machine)?;
+    write_status(machine, sr1, 0)
+}
+
+/// Puts the part into quad mode, for flash boot in QIO or QOUT.
+///
+/// # Errors
+///
+/// The part never gets ready.
+pub fn enter_quad_mode<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    let sr2 = read_status_high(machine)?;
+    if sr2 & QE != 0 {
+        return Ok(());
+    }
+    enable_two_byte_status_write(machine);
+    write_enable(machine)?;
+    let sr1 = wait_idle(machine)?;
+    write_status(machine, sr1, sr2 | QE)
+}
+
+/// Sets both controllers up for slow reads and wakes the part (`spi_flash_attach`; ROM-FACTS 5.7
+/// and 6.2).
+///
+/// # Errors
+///
+/// With `legacy`: the part never gets ready.
+pub fn attach<F: SpiDevice>(machine: &mut Machine<F>, legacy: bool) -> Result<(), FlashError> {
+    const CACHE_FCTRL: u32 = 0x3C;
+    const EXT3: u32 = 0xFC;
+    let soc = &mut machine.soc;
+    for controller in [&mut soc.spi1, &mut soc.spi0] {
+        controller.set(offset::CLOCK, 0x3043);
+        controller.set(EXT3, 3);
+    }
+    soc.spi1.set(offset::CTRL, 0x0020_8000);
+    soc.spi0.set(offset::CTRL, 0x0020_0000);
+    soc.spi0.set(offset::MISO_DLEN, 0xFF);
+    soc.spi0.set(offset::MOSI_DLEN, 0xFF);
+    soc.spi0.set(offset::USER, 0xD000_0040);
+    soc.spi0.set(offset::USER2, 0x7000_0003);
+    soc.spi0.set(CACHE_FCTRL, soc.spi0.get(CACHE_FCTRL) | 4);
+    machine.transfer(&[0xAB, 0, 0, 0], &mut [0]);
+    if legacy { leave_quad_mode(machine) } else { Ok(()) }
+}
+
+/// One erase instruction with its write enable.
+fn erase<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    opcode: u8,
+    address: u32,
+) -> Result<(), FlashError> {
+    write_enable(machine)?;
+    wait_idle(machine)?;
+    machine.soc.spi1.set(offset::ADDR, address);
+    let [_, high, middle, low] = address.to_be_bytes();
+    machine.transfer(&[opcode, high, middle, low], &mut []);
+    wait_idle(machine)?;
+    Ok(())
+}
+
+/// Erases one sector by its number (`SPIEraseSector`).
+///
+/// # Errors
+///
+/// The number is beyond the chip; the part never gets ready.
+pub fn erase_sector<F: SpiDevice>(machine: &mut Machine<F>, number: u32) -> Result<(), FlashError> {
+    let chip = FlashChip::load(machine);
+    let address = unit_address(number, chip.sector_bytes, chip.chip_bytes)?;
+    erase(machine, 0x20, address)
+}
+
+/// Erases one block by its number (`SPIEraseBlock`).
+///
+/// # Errors
+///
+/// The number is beyond the chip; the part never gets ready.
+pub fn erase_block<F: SpiDevice>(machine: &mut Machine<F>, number: u32) -> Result<(), FlashError> {
+    let chip = FlashChip::load(machine);
+    let address = unit_address(number, chip.block_bytes, chip.chip_bytes)?;
+    erase(machine, 0xD8, address)
+}
+
+/// Erases the whole part (`SPIEraseChip`).
+///
+/// # Errors
+///
+/// The part never gets ready.
+pub fn erase_chip<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> {
+    write_enable(machine)?;
+    wait_idle(machine)?;
+    machine.transfer(&[0x60], &mut []);
+    wait_idle(machine)?;
+    Ok(())
+}
+
+fn unit_address(number: u32, unit_bytes: u32, chip_bytes: u32) -> Result<u32, FlashError> {
+    match number.checked_mul(unit_bytes) {
+        Some(address) if address < chip_bytes => Ok(address),
+        _ => Err(FlashError::Range),
+    }
+}
+
+/// Unlocks and erases for a BEGIN command: mode setup, range check, unlock, erase plan
+/// (ROM-FACTS 5.3 and 6.3 a to c).
+///
+/// # Errors
+///
+/// Misaligned or beyond the chip (after the mode setup); the part never gets ready.
+pub fn prepare_range<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    byte_count: u32,
+) -> Result<(), FlashError> {
+    leave_quad_mode(machine)?;
+    let chip = FlashChip::load(machine);
+    let sector_bytes = chip.sector_bytes.max(1);
+    check_range(&chip, address, byte_count)?;
+    if !address.is_multiple_of(sector_bytes) {
+        return Err(FlashError::Range);
+    }
+    unlock(machine)?;
+    let sector = address / sector_bytes;
+    for (opcode, sector) in erase_plan(sector, byte_count.div_ceil(sector_bytes)) {
+        erase(machine, opcode, sector * sector_bytes)?;
+    }
+    Ok(())
+}
+
+/// Opcodes with their first sector: sectors up to a block boundary (a whole block's worth when
+/// already on one), then blocks while more than 16 sectors remain, then sectors.
+fn erase_plan(first: u32, count: u32) -> impl Iterator<Item = (u8, u32)> {
+    let end = first + count;
+    let head_end = end.min(first + SECTORS_PER_BLOCK - first % SECTORS_PER_BLOCK);
+    let mut sector = first;
+    std::iter::from_fn(move || {
+        let (opcode, step) = if sector >= head_end && end - sector > SECTORS_PER_BLOCK {
+            (0xD8, SECTORS_PER_BLOCK)
+        } else {
+            (0x20, 1)
+        };
+        let at = sector;
+        sector += step;
+        (at < end).then_some((opcode, at))
+    })
+}
+
+fn check_range(chip: &FlashChip, address: u32, byte_count: u32) -> Result<(), FlashError> {
+    match address.checked_add(byte_count) {
+        Some(end) if end <= chip.chip_bytes => Ok(()),
+        _ => Err(FlashError::Range),
+    }
+}
+
+/// Programs `data` (`SPIWrite`; ROM-FACTS 6.3 d): pieces of at most 32 bytes, never across a page.
+///
+/// # Errors
+///
+/// Beyond the chip (nothing written); a piece that is no multiple of 4 bytes (what came before is
+/// written; XTENSA 1.7); the part never gets ready.
+pub fn write<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    data: &[u8],
+) -> Result<(), FlashError> {
+    let chip = FlashChip::load(machine);
+    check_range(&chip, address, u32::try_from(data.len()).unwrap_or(u32::MAX))?;
+    let page_bytes = chip.page_bytes.max(1) as usize;
+    let mut address = address;
+    let mut rest = data;
+    while !rest.is_empty() {
+        let room = page_bytes - address as usize % page_bytes;
+        let (piece, behind) = rest.split_at(room.min(rest.len()));
+        if !piece.len().is_multiple_of(4) {
+            return Err(FlashError::Range);
+        }
+        write_page_piece(machine, address, piece)?;
+        address += u32::try_from(piece.len()).unwrap_or(0);
+        rest = behind;
+    }
+    Ok(())
+}
+
+fn write_page_piece<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    piece: &[u8],
+) -> Result<(), FlashError> {
+    let mut mosi = [0; 4 + PROGRAM_BYTES];
+    for (chunk, at) in piece.chunks(PROGRAM_BYTES).zip((address..).step_by(PROGRAM_BYTES)) {
+        wait_idle(machine)?;
+        write_enable(machine)?;
+        mosi[..4].copy_from_slice(&at.to_be_bytes());
+        mosi[0] = 0x02;
+        mosi[4..4 + chunk.len()].copy_from_slice(chunk);
+        machine.transfer(&mosi[..4 + chunk.len()], &mut []);
+    }
+    let last = piece.chunks(PROGRAM_BYTES).next_back().unwrap_or_default();
+    let last_at = address + u32::try_from(piece.len() - last.len()).unwrap_or(0);
+    let length = u32::try_from(last.len()).unwrap_or(0);
+    machine.soc.spi1.store_data(false, last);
+    machine.soc.spi1.set(offset::ADDR, length << 24 | last_at & 0x00FF_FFFF);
+    wait_idle(machine)?;
+    Ok(())
+}
+
+/// Reads into `target` (`SPIRead`; ROM-FACTS 6.3 e): one wait, then commands of 64 bytes.
+///
+/// # Errors
+///
+/// Beyond the chip (nothing read); the part never gets ready.
+pub fn read<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    target: &mut [u8],
+) -> Result<(), FlashError> {
+    let chip = FlashChip::load(machine);
+    check_range(&chip, address, u32::try_from(target.len()).unwrap_or(u32::MAX))?;
+    wait_idle(machine)?;
+    if target.is_empty() {
+        return Ok(());
+    }
+    let mut command = ReadCommand::set_up(machine);
+    let mut piece = [0; READ_BYTES];
+    let mut last_at = address;
+    for (chunk, at) in target.chunks_mut(READ_BYTES).zip((address..).step_by(READ_BYTES)) {
+        machine.transfer(command.at(at), &mut piece);
+        chunk.copy_from_slice(&piece[..chunk.len()]);
+        last_at = at;
+    }
+    machine.soc.spi1.store_data(false, &piece);
+    machine.soc.spi1.set(offset::ADDR, last_at << 8);
+    Ok(())
+}
+
+/// The bytes of a read command. The ROM does not set the command phase: if a client switched it
+/// off, the address byte goes out first (ROM-FACTS section 10).
+struct ReadCommand {
+    bytes: [u8; 5],
+    first: usize,
+    len: usize,
+}
+
+impl ReadCommand {
+    fn set_up<F>(machine: &mut Machine<F>) -> Self {
+        let spi1 = &mut machine.soc.spi1;
+        let fast = spi1.get(offset::CTRL) & ctrl::FAST_READ != 0;
+        let opcode = if fast { 0x0B } else { 0x03 };
+        let dummy = if fast { user::DUMMY } else { 0 };
+        let phases = spi1.get(offset::USER) & !(user::MOSI | user::DUMMY);
+        spi1.set(offset::USER, phases | user::ADDR | user::MISO | dummy);
+        spi1.set(offset::USER1, 0x5C00_0007);
+        spi1.set(offset::USER2, spi1.get(offset::USER2) & 0xF000_0000 | u32::from(opcode));
+        spi1.set(offset::MISO_DLEN, 511);
+        Self {
+            bytes: [opcode, 0, 0, 0, 0],
+            first: usize::from(phases & user::COMMAND == 0),
+            len: if fast { 5 } else { 4 },
+        }
+    }
+
+    #[inline]
+    fn at(&mut self, address: u32) -> &[u8] {
+        self.bytes[1..4].copy_from_slice(&address.to_be_bytes()[1..]);
+        &self.bytes[self.first..self.len]
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn plan(offset: u32, byte_count: u32) -> Vec<(u8, u32)> {
+        erase_plan(offset / 4096, byte_count / 4096)
+            .map(|(opcode, at)| (opcode, at * 4096))
+            .collect()
+    }
+
+    fn count(plan: &[(u8, u32)], opcode: u8) -> usize {
+        plan.iter().filter(|step| step.0 == opcode).count()
+    }
+
+    /// The table of ROM-FACTS 6.3 c.
+    #[test]
+    fn erase_plans_of_the_rom() {
+        assert_eq!(count(&plan(0x10000, 0x10000), 0x20), 16);
+        assert_eq!(count(&plan(0x20000, 0x20000), 0x20), 32);
+        let aligned = plan(0x10000, 0x30000);
+        assert_eq!((count(&aligned, 0x20), aligned[16]), (32, (0xD8, 0x20000)));
+        let from_4k = plan(0x1000, 0x31000);
+        assert_eq!(from_4k[15..17], [(0xD8, 0x10000), (0xD8, 0x20000)]);
+        assert_eq!(count(&from_4k, 0x20), 17);
+        assert_eq!(plan(0xF000, 0x12000), [(0x20, 0xF000), (0xD8, 0x10000), (0x20, 0x20000)]);
+        assert!(plan(0x1000, 0).is_empty());
+    }
+}

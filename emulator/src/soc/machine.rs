@@ -1,0 +1,181 @@
+//! The chip, its flash, its trace and the processor's clock, as code that runs on it sees them.
+
+use super::{RegisterFile, Soc, address, spi};
+use crate::{
+    spi::SpiDevice,
+    time::{Duration, Instant},
+    trace::Trace,
+};
+
+/// Mask ROM; reads as 0 but for the chip magic.
+const ROM: std::ops::Range<u32> = 0x4000_0000..0x4007_0000;
+const CHIP_MAGIC: u32 = 0x00F0_1D83;
+/// Span of a controller's registers.
+const CONTROLLER_BYTES: u32 = 0x100;
+/// One byte at the ROM's 20 MHz.
+const BYTE_NS: u64 = 400;
+/// Setting up and polling the controller once, roughly.
+const CHIP_SELECT_NS: u64 = 1_000;
+
+/// The chip and everything that hangs on it.
+#[derive(Debug)]
+pub struct Machine<F> {
+    /// The processor's clock. It may be ahead of the host's time while the ROM is at work.
+    pub now: Instant,
+    /// The chip.
+    pub soc: Soc,
+    /// The flash on SPI1 and SPI0.
+    pub flash: F,
+    /// What happens.
+    pub trace: Trace,
+}
+
+/// An access that raises a processor exception.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("nothing answers at address {address:#010x}")]
+pub struct BusError {
+    /// Where.
+    pub address: u32,
+}
+
+impl<F: SpiDevice> Machine<F> {
+    /// One chip select with prebuilt bytes.
+    #[inline]
+    pub fn transfer(&mut self, mosi: &[u8], miso: &mut [u8]) {
+        spi::transfer(self.now, &mut self.flash, &mut self.trace, mosi, miso);
+        self.pass_bus_time(mosi.len() + miso.len());
+    }
+
+    /// One chip select of the cache's controller. It serves the processor's memory bus, so it
+    /// leaves no record among the chip selects that code asks for.
+    pub fn transfer_cached(&mut self, mosi: &[u8], miso: &mut [u8]) {
+        spi::transfer(self.now, &mut self.flash, &mut Trace::default(), mosi, miso);
+        self.pass_bus_time(mosi.len() + miso.len());
+    }
+
+    #[inline]
+    fn pass_bus_time(&mut self, byte_count: usize) {
+        self.now += Duration::from_nanos(CHIP_SELECT_NS + BYTE_NS * byte_count as u64);
+    }
+
+    /// Sends bytes; the clock waits where the FIFO is full.
+    pub fn send(&mut self, bytes: &[u8]) {
+        for &byte in bytes {
+            self.now = self.soc.uart.send(self.now, byte);
+        }
+    }
+
+    /// Lets time pass.
+    pub fn wait(&mut self, span: Duration) {
+        self.now += span;
+    }
+
+    /// Waits until everything sent has left.
+    pub fn flush(&mut self) {
+        self.now = self.now.max(self.soc.uart.sent_at());
+    }
+
+    /// Loads one word, as the processor does.
+    ///
+    /// # Errors
+    ///
+    /// Nothing answers there.
+    pub fn read_word(&mut self, address: u32) -> Result<u32, BusError> {
+        if let Some(value) = self.soc.memory.word(address) {
+            return Ok(value);
+        }
+        if let Some(register) = RegisterFile::peripheral(address) {
+            return Ok(self.read_register(register));
+        }
+        match address {
+            address::CHIP_MAGIC => Ok(CHIP_MAGIC),
+            address if ROM.contains(&address) => Ok(0),
+            address => Err(BusError { address }),
+        }
+    }
+
+    /// Stores one word, as the processor does.
+    ///
+    /// # Errors
+    ///
+    /// Nothing answers there.
+    pub fn write_word(&mut self, address: u32, value: u32) -> Result<(), BusError> {
+        if self.soc.memory.set_word(address, value) || ROM.contains(&address) {
+            return Ok(());
+        }
+        match RegisterFile::peripheral(address) {
+            Some(register) => {
+                self.write_register(register, value);
+                Ok(())
+            }
+            None => Err(BusError { address }),
+        }
+    }
+
+    /// Stores bytes one word after the other where there is no RAM.
+    ///
+    /// # Errors
+    ///
+    /// Nothing answers there; what came before has been stored.
+    pub fn write_bytes(&mut self, address: u32, bytes: &[u8]) -> Result<(), BusError> {
+        if let Some(target) = self.soc.memory.bytes_mut(address, bytes.len()) {
+            target.copy_from_slice(bytes);
+            return Ok(());
+        }
+        for (address, &byte) in (0..).map(|index| address.wrapping_add(index)).zip(bytes) {
+            match self.soc.memory.bytes_mut(address, 1) {
+                Some(target) => target.copy_from_slice(&[byte]),
+                None => self.write_word(address, u32::from(byte))?,
+            }
+        }
+        Ok(())
+    }
+
+    fn read_register(&mut self, register: u32) -> u32 {
+        match Block::of(register) {
+            Block::Uart(offset) => self.soc.uart.read(self.now, offset),
+            Block::Spi1(offset) => self.soc.spi1.get(offset),
+            Block::Spi0(offset) => self.soc.spi0.get(offset),
+            Block::Plain => self.soc.registers.read(register),
+        }
+    }
+
+    fn write_register(&mut self, register: u32, value: u32) {
+        match Block::of(register) {
+            Block::Uart(offset) => self.now = self.soc.uart.write(self.now, offset, value),
+            Block::Spi1(spi::offset::CMD) => {
+                let Self { now, soc, flash, trace } = self;
+                let byte_count = soc.spi1.execute(value, *now, flash, trace);
+                self.pass_bus_time(byte_count);
+            }
+            Block::Spi0(spi::offset::CMD) => {
+                let Self { now, soc, flash, trace } = self;
+                let byte_count = soc.spi0.execute(value, *now, flash, trace);
+                self.pass_bus_time(byte_count);
+            }
+            Block::Spi1(offset) => self.soc.spi1.set(offset, value),
+            Block::Spi0(offset) => self.soc.spi0.set(offset, value),
+            Block::Plain => self.soc.registers.write(register, value),
+        }
+    }
+}
+
+/// Which block a register is in, with its offset.
+enum Block {
+    Uart(u32),
+    Spi1(u32),
+    Spi0(u32),
+    Plain,
+}
+
+impl Block {
+    fn of(register: u32) -> Self {
+        let offset = register & (CONTROLLER_BYTES - 1);
+        match register - offset {
+            address::UART0 => Self::Uart(offset),
+            address::SPI1 => Self::Spi1(offset),
+            address::SPI0 => Self::Spi0(offset),
+            _ => Self::Plain,
+        }
+    }
+}

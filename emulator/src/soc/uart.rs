@@ -1,0 +1,270 @@
+//! UART0: registers, the line in both directions, and its time.
+
+use std::collections::VecDeque;
+
+use super::Crystal;
+use crate::time::{Duration, Instant};
+
+/// Bits on the line for one byte: start, eight data, stop.
+const BITS_PER_BYTE: u64 = 10;
+/// Depth of the transmit FIFO; a full one makes the processor wait.
+const TX_FIFO_BYTES: u64 = 128;
+/// Bytes that wait for a host that does not read, before new ones are lost as on a real line.
+const TX_QUEUE_MAX: usize = 1 << 20;
+/// Bytes that wait for code that does not read.
+const RX_QUEUE_MAX: usize = 1 << 16;
+/// Most that the count fields of `STATUS` can show.
+const FIFO_COUNT_MAX: usize = 127;
+/// Divider that autobaud finds at 115200 with a 40 MHz crystal (XTENSA 4.2), and with 26 MHz.
+const CLKDIV_115200_40M: u32 = 0x0040_015B;
+const CLKDIV_115200_26M: u32 = 0x00B0_00E1;
+/// `UART_DATE` (ROM-FACTS 9.3).
+const DATE: u32 = 0x1512_2500;
+
+/// Register offsets.
+mod offset {
+    pub(super) const FIFO: u32 = 0x00;
+    pub(super) const INT_RAW: u32 = 0x04;
+    pub(super) const INT_ST: u32 = 0x08;
+    pub(super) const INT_ENA: u32 = 0x0C;
+    pub(super) const INT_CLR: u32 = 0x10;
+    pub(super) const CLKDIV: u32 = 0x14;
+    pub(super) const STATUS: u32 = 0x1C;
+    pub(super) const CONF0: u32 = 0x20;
+    pub(super) const CONF1: u32 = 0x24;
+    pub(super) const DATE: u32 = 0x78;
+}
+
+/// Interrupt bits of UART0.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Interrupt {
+    /// Enough bytes wait.
+    RxFifoFull = 1 << 0,
+    /// There is room to send.
+    TxFifoEmpty = 1 << 1,
+    /// Bytes wait and the line is quiet.
+    RxFifoTimeout = 1 << 8,
+}
+
+/// UART0.
+#[derive(Debug, Clone)]
+pub struct Uart {
+    clock_hz: u32,
+    clkdiv: u32,
+    interrupt_enable: u32,
+    conf0: u32,
+    conf1: u32,
+    other: [u32; 32],
+    rx: VecDeque<u8>,
+    rx_line_free: Instant,
+    tx: VecDeque<(Instant, u8)>,
+    tx_line_free: Instant,
+    tx_lost_bytes: u64,
+}
+
+impl Uart {
+    /// After power-on, at the rate that the ROM sets from the crystal.
+    #[must_use]
+    pub fn reset(crystal: Crystal) -> Self {
+        let mut uart = Self {
+            clock_hz: 0,
+            clkdiv: 0,
+            interrupt_enable: 0,
+            conf0: 0,
+            conf1: 0,
+            other: [0; 32],
+            rx: VecDeque::new(),
+            rx_line_free: Instant::ZERO,
+            tx: VecDeque::new(),
+            tx_line_free: Instant::ZERO,
+            tx_lost_bytes: 0,
+        };
+        uart.reset_registers(crystal);
+        uart
+    }
+
+    /// Resets the registers and drops received bytes. What is already on the line stays.
+    pub fn reset_registers(&mut self, crystal: Crystal) {
+        self.clock_hz = crystal.hertz();
+        self.clkdiv = match crystal {
+            Crystal::Mhz40 => CLKDIV_115200_40M,
+            Crystal::Mhz26 => CLKDIV_115200_26M,
+        };
+        // As the ROM leaves them (XTENSA 4.2).
+        self.interrupt_enable = 1;
+        self.conf0 = 0x0C00_001C;
+        self.conf1 = 1;
+        self.other = [0; 32];
+        self.rx.clear();
+    }
+
+    /// Divider in sixteenths, at least 1.
+    fn divider(&self) -> u64 {
+        let sixteenths = (self.clkdiv & 0xF_FFFF) << 4 | self.clkdiv >> 20 & 0xF;
+        u64::from(sixteenths.max(1))
+    }
+
+    /// Present rate in baud, rounded.
+    #[must_use]
+    pub fn baud(&self) -> u32 {
+        let scaled = u64::from(self.clock_hz) * 16;
+        u32::try_from((scaled + self.divider() / 2) / self.divider()).unwrap_or(u32::MAX)
+    }
+
+    /// Clock that feeds the divider, in hertz.
+    #[must_use]
+    pub fn clock_hz(&self) -> u32 {
+        self.clock_hz
+    }
+
+    /// Sets the clock that feeds the divider, in hertz: the crystal, or 80 MHz behind the PLL.
+    pub fn set_clock(&mut self, hertz: u32) {
+        self.clock_hz = hertz.max(1);
+    }
+
+    /// Sets the divider register.
+    pub fn set_clkdiv(&mut self, value: u32) {
+        self.clkdiv = value;
+    }
+
+    /// Time of one byte on the line.
+    #[must_use]
+    pub fn byte_time(&self) -> Duration {
+        let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
+        Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16))
+    }
+
+    /// Books `count` bytes from the host on the line from `now` on.
+    pub fn book_receive(&mut self, now: Instant, count: usize) {
+        let span = self.byte_time().as_nanos().saturating_mul(count as u64);
+        self.rx_line_free = self.rx_line_free.max(now) + Duration::from_nanos(span);
+    }
+
+    /// When the last booked byte has arrived.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.rx_line_free
+    }
+
+    /// Puts a received byte into the FIFO, for code that reads it through the registers.
+    pub fn push_received(&mut self, byte: u8) {
+        if self.rx.len() < RX_QUEUE_MAX {
+            self.rx.push_back(byte);
+        }
+    }
+
+    /// Takes a received byte.
+    pub fn pop_received(&mut self) -> Option<u8> {
+        self.rx.pop_front()
+    }
+
+    /// Sends one byte; gives the time at which the processor can go on (a full FIFO blocks it).
+    pub fn send(&mut self, now: Instant, byte: u8) -> Instant {
+        let span = self.byte_time();
+        self.tx_line_free = self.tx_line_free.max(now) + span;
+        if self.tx.len() < TX_QUEUE_MAX {
+            self.tx.push_back((self.tx_line_free, byte));
+        } else {
+            self.tx_lost_bytes += 1;
+        }
+        let fifo = Duration::from_nanos(span.as_nanos().saturating_mul(TX_FIFO_BYTES));
+        let backlog = self.tx_line_free.since(now);
+        now + (backlog - fifo)
+    }
+
+    /// When the last byte has left.
+    #[must_use]
+    pub fn sent_at(&self) -> Instant {
+        self.tx_line_free
+    }
+
+    /// Moves every byte that has left by `now` to `out`.
+    pub fn take_sent(&mut self, now: Instant, out: &mut Vec<u8>) {
+        while let Some(&(due, byte)) = self.tx.front()
+            && due <= now
+        {
+            self.tx.pop_front();
+            out.push(byte);
+        }
+    }
+
+    /// When the next byte leaves.
+    #[must_use]
+    pub fn next_sent(&self) -> Option<Instant> {
+        self.tx.front().map(|&(due, _)| due)
+    }
+
+    /// A reset at `now`: bytes that have not left by then never do.
+    pub fn cut_transmit(&mut self, now: Instant) {
+        while self.tx.back().is_some_and(|&(due, _)| due > now) {
+            self.tx.pop_back();
+        }
+        self.tx_line_free = self.tx_line_free.min(now);
+        self.rx_line_free = self.rx_line_free.min(now);
+    }
+
+    /// Bytes lost because nobody read.
+    #[must_use]
+    pub fn tx_lost_bytes(&self) -> u64 {
+        self.tx_lost_bytes
+    }
+
+    /// Interrupt bits before the enable mask. They are levels: still set while bytes remain, also
+    /// after a clear, because uploaded code clears before it drains (XTENSA 1.3).
+    #[must_use]
+    pub fn interrupt_raw(&self) -> u32 {
+        let received = Interrupt::RxFifoFull as u32 | Interrupt::RxFifoTimeout as u32;
+        Interrupt::TxFifoEmpty as u32 | if self.rx.is_empty() { 0 } else { received }
+    }
+
+    /// Interrupt bits after the enable mask; not 0 = the interrupt line is active.
+    #[must_use]
+    pub fn interrupt_status(&self) -> u32 {
+        self.interrupt_raw() & self.interrupt_enable
+    }
+
+    /// Reads a register. Reading the FIFO takes a byte.
+    pub fn read(&mut self, now: Instant, offset: u32) -> u32 {
+        match offset {
+            offset::FIFO => self.pop_received().map_or(0, u32::from),
+            offset::INT_RAW => self.interrupt_raw(),
+            offset::INT_ST => self.interrupt_status(),
+            offset::INT_ENA => self.interrupt_enable,
+            offset::INT_CLR => 0,
+            offset::CLKDIV => self.clkdiv,
+            offset::STATUS => self.status(now),
+            offset::CONF0 => self.conf0,
+            offset::CONF1 => self.conf1,
+            offset::DATE => DATE,
+            _ => self.other.get((offset / 4) as usize).copied().unwrap_or(0),
+        }
+    }
+
+    /// Writes a register; gives the time at which the processor can go on.
+    pub fn write(&mut self, now: Instant, offset: u32, value: u32) -> Instant {
+        match offset {
+            offset::FIFO => return self.send(now, value.to_le_bytes()[0]),
+            offset::INT_ENA => self.interrupt_enable = value,
+            offset::CLKDIV => self.clkdiv = value,
+            offset::CONF0 => self.conf0 = value,
+            offset::CONF1 => self.conf1 = value,
+            offset::INT_RAW | offset::INT_ST | offset::INT_CLR | offset::STATUS => {}
+            _ => {
+                if let Some(word) = self.other.get_mut((offset / 4) as usize) {
+                    *word = value;
+                }
+            }
+        }
+        now
+    }
+
+    fn status(&self, now: Instant) -> u32 {
+        let received = self.rx.len().min(FIFO_COUNT_MAX);
+        let backlog = self.tx_line_free.since(now).as_nanos() / self.byte_time().as_nanos().max(1);
+        let waiting = usize::try_from(backlog).unwrap_or(usize::MAX).min(FIFO_COUNT_MAX);
+        u32::try_from(received | waiting << 16).unwrap_or(0)
+    }
+}
+
+#[cfg(test)]
+mod tests;
