@@ -1,0 +1,160 @@
+//! Individual sector and block locks (QUIRKS Q14, Q15).
+
+use std::ops::Range;
+
+use spi_nor::part::{IndividualLocks, LockRegion};
+
+/// The lock bits of a part.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Locks {
+    regions: Vec<Region>,
+    locked: Vec<bool>,
+    locked_count: usize,
+}
+
+/// A run of equal units and the number of its first lock bit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Region {
+    span: LockRegion,
+    first: usize,
+}
+
+impl Locks {
+    /// Locks in their power-up state. Units of no size are dropped.
+    pub(crate) fn new(locks: &IndividualLocks, capacity_bytes: u32) -> Self {
+        let mut regions = Vec::new();
+        let mut count = 0;
+        for span in &locks.regions {
+            let span = LockRegion { end: span.end.min(capacity_bytes), ..*span };
+            if span.unit_bytes == 0 || span.end <= span.start {
+                continue;
+            }
+            regions.push(Region { span, first: count });
+            count += (span.end - span.start).div_ceil(span.unit_bytes) as usize;
+        }
+        let mut made = Self { regions, locked: vec![false; count], locked_count: 0 };
+        made.set_all(locks.locked_at_power_up);
+        made
+    }
+
+    /// Sets every lock.
+    pub(crate) fn set_all(&mut self, locked: bool) {
+        self.locked.fill(locked);
+        self.locked_count = if locked { self.locked.len() } else { 0 };
+    }
+
+    /// Sets the lock of the unit that holds `address`.
+    pub(crate) fn set(&mut self, address: u32, locked: bool) {
+        if let Some((number, _)) = self.unit(address) {
+            self.set_number(number, locked);
+        }
+    }
+
+    /// Whether the unit that holds `address` is locked.
+    pub(crate) fn is_locked(&self, address: u32) -> bool {
+        self.unit(address).is_some_and(|(number, _)| self.locked[number])
+    }
+
+    /// The unit that holds `address`.
+    pub(crate) fn unit_range(&self, address: u32) -> Option<Range<u32>> {
+        self.unit(address).map(|(_, range)| range)
+    }
+
+    /// The first locked unit that `range` touches.
+    pub(crate) fn first_locked(&self, range: &Range<u32>) -> Option<Range<u32>> {
+        if self.locked_count == 0 {
+            return None;
+        }
+        let mut at = range.start;
+        while at < range.end {
+            let Some((number, unit)) = self.unit(at) else {
+                at = self.next_region(at)?;
+                continue;
+            };
+            if self.locked[number] {
+                return Some(unit);
+            }
+            at = unit.end;
+        }
+        None
+    }
+
+    /// The block protection register as bytes, most significant first.
+    ///
+    /// Layout of the SST26 family: the pairs of the 8 KiB blocks on top (read lock, write lock),
+    /// highest address first, then one bit for every larger block, highest address first.
+    pub(crate) fn to_register(&self) -> Vec<u8> {
+        let mut bits = Vec::new();
+        for place in self.register_places() {
+            bits.push(place.is_some_and(|number| self.locked[number]));
+        }
+        bits.chunks(8)
+            .map(|byte| {
+                byte.iter()
+                    .enumerate()
+                    .fold(0, |value, (at, &bit)| value | (u8::from(bit) << (7 - at)))
+            })
+            .collect()
+    }
+
+    /// Writes the block protection register; says whether the length was right.
+    pub(crate) fn set_register(&mut self, bytes: &[u8]) -> bool {
+        let places = self.register_places();
+        if bytes.len() != places.len().div_ceil(8) {
+            return false;
+        }
+        for (at, place) in places.into_iter().enumerate() {
+            if let Some(number) = place {
+                self.set_number(number, bytes[at / 8] & (0x80 >> (at % 8)) != 0);
+            }
+        }
+        true
+    }
+
+    /// Bytes in the block protection register.
+    pub(crate) fn register_len(&self) -> usize {
+        self.register_places().len().div_ceil(8)
+    }
+
+    /// Lock number of every register bit; `None` for a read lock, which is not modelled.
+    fn register_places(&self) -> Vec<Option<usize>> {
+        let units = |small: bool| {
+            self.regions
+                .iter()
+                .rev()
+                .filter(move |r| (r.span.unit_bytes <= 8192) == small)
+                .flat_map(|r| {
+                    let count = (r.span.end - r.span.start).div_ceil(r.span.unit_bytes) as usize;
+                    (r.first..r.first + count).rev()
+                })
+        };
+        let pairs = units(true).flat_map(|number| [None, Some(number)]);
+        pairs.chain(units(false).map(Some)).collect()
+    }
+
+    fn set_number(&mut self, number: usize, locked: bool) {
+        let slot = &mut self.locked[number];
+        match (*slot, locked) {
+            (false, true) => self.locked_count += 1,
+            (true, false) => self.locked_count -= 1,
+            _ => {}
+        }
+        *slot = locked;
+    }
+
+    fn unit(&self, address: u32) -> Option<(usize, Range<u32>)> {
+        let region = self
+            .regions
+            .iter()
+            .find(|region| (region.span.start..region.span.end).contains(&address))?;
+        let span = region.span;
+        let inside = (address - span.start) / span.unit_bytes;
+        let start = span.start + inside * span.unit_bytes;
+        let end = start.saturating_add(span.unit_bytes).min(span.end);
+        Some((region.first + inside as usize, start..end))
+    }
+
+    fn next_region(&self, address: u32) -> Option<u32> {
+        self.regions.iter().map(|region| region.span.start).filter(|&start| start > address).min()
+    }
+}
