@@ -5,6 +5,7 @@
 
 pub mod board;
 pub mod flash;
+mod guest;
 pub mod rom;
 pub mod soc;
 pub mod spi;

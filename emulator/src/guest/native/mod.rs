@@ -10,7 +10,8 @@ mod table;
 mod text;
 mod uart;
 
-pub(crate) use table::{RomFunction, find};
+pub(crate) use table::find;
+pub(crate) use uart::UART_DEVICE;
 
 use xtensa::Cpu;
 
