@@ -22,14 +22,14 @@ const APB_ACCESS: Duration = Duration::from_nanos(125);
 /// The bus of one run.
 pub(crate) struct GuestBus<'a, F> {
     machine: &'a mut Machine<F>,
-    effects: u64,
+    effects: &'a mut u64,
     uart_line: u32,
 }
 
 impl<'a, F: SpiDevice> GuestBus<'a, F> {
-    pub(crate) fn new(machine: &'a mut Machine<F>) -> Self {
+    pub(crate) fn new(machine: &'a mut Machine<F>, effects: &'a mut u64) -> Self {
         let line = machine.soc.registers.read(UART0_MATRIX);
-        Self { machine, effects: 0, uart_line: 1_u32.checked_shl(line).unwrap_or(0) }
+        Self { machine, effects, uart_line: 1_u32.checked_shl(line).unwrap_or(0) }
     }
 }
 
@@ -40,7 +40,7 @@ impl<F: SpiDevice> Bus for GuestBus<'_, F> {
         let value = self.machine.read_word(word).map_err(|_| BusFault::Prohibited)?;
         self.machine.wait(APB_ACCESS);
         if waiting || word == UART0_STATUS && value & TX_COUNT != 0 {
-            self.effects += 1;
+            *self.effects = self.effects.wrapping_add(1);
         }
         let shifted = value >> ((addr & 3) * 8);
         Ok(match width {
@@ -71,6 +71,6 @@ impl<F: SpiDevice> Bus for GuestBus<'_, F> {
     }
 
     fn effects(&self) -> u64 {
-        self.effects
+        *self.effects
     }
 }

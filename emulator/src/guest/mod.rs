@@ -34,10 +34,6 @@ const ENTRY_RETURN: u32 = 0x4000_7C18;
 const HANDLER_RETURN: u32 = 0x4000_08A9;
 /// Longest time that one turn runs.
 const TURN: Duration = Duration::from_millis(1);
-/// Bytes that arrive at once: the receive FIFO's depth less some room.
-const BURST_BYTES: usize = 96;
-/// Byte times of silence after which fewer bytes are noticed.
-const QUIET_BYTES: u64 = 2;
 /// Bytes on the line that the program has not been given yet; more are lost.
 const LINE_MAX: usize = 1 << 20;
 /// A native function costs about this many instructions in the ROM.
@@ -52,6 +48,7 @@ pub(crate) struct Guest {
     line: VecDeque<(Instant, u8)>,
     lost_bytes: u64,
     instructions: u64,
+    effects: u64,
 }
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -104,6 +101,7 @@ impl Guest {
             line: VecDeque::new(),
             lost_bytes: 0,
             instructions: 0,
+            effects: 0,
         }
     }
 
@@ -135,18 +133,17 @@ impl Guest {
         self.instructions
     }
 
-    /// When the next bytes are noticed: a burst is complete, or the line has gone quiet behind
-    /// fewer. It does not depend on how the host cuts its bytes.
+    /// When the next bytes are noticed: the FIFO reaches its threshold, or the line has gone quiet
+    /// behind fewer. It does not depend on how the host cuts its bytes.
     fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
-        let byte_ns = machine.soc.uart.byte_time().as_nanos();
-        let quiet = Duration::from_nanos(byte_ns.saturating_mul(QUIET_BYTES));
+        let (threshold, quiet) = machine.soc.uart.receive_thresholds();
         let mut last = self.line.front()?.0;
-        for (index, &(due, _)) in self.line.iter().take(BURST_BYTES).enumerate() {
+        for (count, &(due, _)) in (1..).zip(self.line.iter()) {
             if due > last + quiet {
                 break;
             }
             last = due;
-            if index + 1 == BURST_BYTES {
+            if count >= threshold {
                 return Some(due);
             }
         }
@@ -205,7 +202,7 @@ impl Guest {
     ) -> Option<GuestEnd> {
         let hz = clock::cpu_hz(machine);
         let budget = clock::cycles(end.since(machine.now), hz).max(1);
-        let outcome = self.cpu.run(&mut GuestBus::new(machine), budget);
+        let outcome = self.cpu.run(&mut GuestBus::new(machine, &mut self.effects), budget);
         machine.now += clock::span(outcome.instructions, hz);
         self.instructions += outcome.instructions;
         match outcome.stop {
@@ -217,7 +214,10 @@ impl Guest {
             Stop::OutsideRam { pc: ENTRY_RETURN } if self.cpu.handler_running().is_none() => {
                 Some(self.returned(machine))
             }
-            Stop::OutsideRam { pc: HANDLER_RETURN } if self.cpu.leave_level1_handler() => None,
+            Stop::OutsideRam { pc: HANDLER_RETURN } if self.cpu.leave_level1_handler() => {
+                self.cpu.expect_idle();
+                None
+            }
             Stop::OutsideRam { pc } => self.call_rom(machine, pc),
             Stop::Interrupt { lines, .. } => self.interrupt(machine, lines),
             Stop::Exception(exception) => {

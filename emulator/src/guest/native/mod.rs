@@ -97,7 +97,7 @@ impl<F: SpiDevice> Call<'_, F> {
     /// Argument `n`, 0 is the first; 64-bit ones count as two.
     pub(crate) fn argument(&mut self, n: u8) -> Result<u32, Fault> {
         let stack = self.cpu.a(1);
-        let value = self.cpu.argument(&mut GuestBus::new(self.machine), n);
+        let value = self.cpu.argument(&mut GuestBus::new(self.machine, &mut 0), n);
         value.ok_or(Fault::load(stack))
     }
 
