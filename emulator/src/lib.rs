@@ -4,6 +4,8 @@
 //! file or socket inside. Transports, pacing and persistence are thin adapters around it.
 
 pub mod board;
+pub mod case;
+pub mod fault;
 pub mod flash;
 mod guest;
 pub mod rom;
@@ -11,3 +13,4 @@ pub mod soc;
 pub mod spi;
 pub mod time;
 pub mod trace;
+pub mod transport;

@@ -171,6 +171,14 @@ impl Trace {
         }
     }
 
+    /// Puts what the host really sent into the newest chip select, where a fault between host and
+    /// part changed it.
+    pub fn amend_spi(&mut self, mosi: &[u8]) {
+        if let Some(last) = self.spi.as_mut().and_then(|records| records.last_mut()) {
+            last.mosi = mosi.to_vec();
+        }
+    }
+
     /// Adds an event; merges it into the last entry where both are one run.
     pub fn push(&mut self, at: Instant, event: Event) {
         if let Some(last) = self.entries.back_mut()
@@ -186,6 +194,7 @@ impl Trace {
     }
 
     /// The entries, oldest first.
+    #[must_use] 
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }

@@ -42,6 +42,18 @@ impl Esptool {
         }
     }
 
+    /// The interpreter of this release, which has its pyserial too; `None` after a loud message if
+    /// it cannot be had.
+    pub(crate) fn python(self) -> Option<Command> {
+        match self.install() {
+            Ok(python) => Some(Command::new(python)),
+            Err(reason) => {
+                skip(&format!("pyserial of esptool {}", self.version), &reason);
+                None
+            }
+        }
+    }
+
     /// The stub files in esptool's JSON form that this release carries for the ESP32:
     /// generation and path.
     pub(crate) fn stubs(self) -> Option<Vec<(u8, PathBuf)>> {

@@ -1,5 +1,7 @@
 //! System tests in virtual time: no sleep, no socket, any order.
+
 #[path = "../hosted/clients.rs"]
 mod clients;
-mod instrument;
+mod protection_tables;
 mod stub_transcripts;
+mod transcripts;

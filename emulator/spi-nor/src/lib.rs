@@ -4,4 +4,14 @@
 //! is decided by the emulator's `permit`, and what a board's state means by the flasher's
 //! diagnosis, each with its own code.
 
+pub mod catalog;
+mod check;
+mod instruction_table;
+mod lookup;
 pub mod part;
+mod part_error;
+
+pub use instruction_table::{InstructionTable, Meaning};
+pub use lookup::BitPosition;
+pub use part::Part;
+pub use part_error::{PartError, PartFault};

@@ -2,7 +2,7 @@
 //!
 //! One file describes one part completely. Code never names a part: everything that differs
 //! between parts is a field here. Word use is the datasheets': *sector* = 4 KiB, *block* = 32 or
-//! 64 KiB, *page* = 256 bytes.
+//! 64 KiB, *page* = 256 bytes. Reading and checking a file is [`Part::parse`].
 
 use std::collections::BTreeMap;
 
@@ -37,6 +37,9 @@ pub struct Part {
     pub chip_erase: ChipErase,
     /// Time of a non-volatile status register write.
     pub status_write_time: Span,
+    /// Name of the quad enable bit, if the part has one (QUIRKS Q18).
+    #[serde(default)]
+    pub quad_enable_bit: Option<String>,
     /// Opcodes that do not depend on a register, by meaning.
     pub instructions: Instructions,
     /// Status and configuration registers with their read opcodes and bits.
@@ -58,9 +61,8 @@ pub struct Part {
     /// Facts worth knowing, each with its source and confidence.
     #[serde(default)]
     pub facts: Vec<Fact>,
-    /// Confidence of groups of fields (`registers`, `status-write`, `timing`, `instructions`, …).
-    #[serde(default)]
-    pub confidence: BTreeMap<String, Confidence>,
+    /// Where each group of fields comes from and how sure it is.
+    pub confidence: BTreeMap<FieldGroup, Grade>,
 }
 
 /// JEDEC manufacturer and device id, as 9Fh answers it.
@@ -176,6 +178,8 @@ pub struct Instructions {
     pub resume: Vec<u8>,
     /// Enter the four-line command mode.
     pub enter_qpi: Vec<u8>,
+    /// [`Self::enter_qpi`] works only while the quad enable bit is 1 (QUIRKS Q17).
+    pub enter_qpi_needs_quad_enable: bool,
     /// Leave the four-line command mode.
     pub exit_qpi: Vec<u8>,
     /// Enter the mode in which 05h/01h and array instructions act on the OTP sector (3Ah).
@@ -195,6 +199,8 @@ pub struct Instructions {
 }
 
 /// Name of a register.
+///
+/// `Ord` is the order of the status bytes as tools show them: SR1 first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegisterName {
@@ -235,7 +241,9 @@ pub struct Register {
 pub struct Bit {
     /// Position, 7..=0.
     pub bit: u8,
-    /// The datasheet's name: WIP, WEL, BP0.., TB, SEC, CMP, SRP0, SRP1, QE, WPS, LB1.., SUS, R, …
+    /// The datasheet's name: WIP, WEL, BP0.., TB, SEC, CMP, SRP0, SRP1, QE, WPS, LB1.., SUS, …
+    /// Unique over all registers; only `R` (reserved) and [`BitKind::Status`] bits, which a part
+    /// may mirror, repeat.
     pub name: String,
     /// How it is stored and written.
     pub kind: BitKind,
@@ -332,35 +340,94 @@ pub enum BothLockBits {
 
 /// Which addresses the register bits protect.
 ///
-/// Rule families. The bits are found by name in the registers: `BP0..`, `TB`, `SEC`, `CMP`.
+/// Rule families. Every bit is named as the part's own registers name it: on GigaDevice parts the
+/// bit that acts as TB is called BP3.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "rule", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Protection {
-    /// BP selects a power-of-two share of the array, TB the end, SEC sectors, CMP the complement.
+    /// BP selects a share of the array that doubles with every step, TB the end, SEC sectors
+    /// instead of blocks, CMP the complement.
+    #[serde(rename_all = "kebab-case")]
     BlockProtect {
-        /// Smallest protected share that BP = 1 selects, in bytes.
+        /// Names of the BP bits, least significant first.
+        bp: Vec<String>,
+        /// Bit that moves the range to the bottom.
+        #[serde(default)]
+        tb: Option<String>,
+        /// Bit that selects 4 KiB sectors, at most 32 KiB of them.
+        #[serde(default)]
+        sec: Option<String>,
+        /// Bit that protects the complement.
+        #[serde(default)]
+        cmp: Option<String>,
+        /// CMP inverts the BP bits as well (MX25L3206E), so its ranges grow with BP.
+        #[serde(default)]
+        cmp_inverts_bp: bool,
+        /// Smallest value of BP that protects anything; 1 unless the part says otherwise
+        /// (QUIRKS Q27).
+        #[serde(default = "one")]
+        first_bp: u8,
+        /// Share that `first_bp` selects, in bytes.
         unit_bytes: u32,
-        /// Rows that the part's own table gives where it departs from the rule.
+        /// Rows where the part departs from the rule; they win.
         #[serde(default)]
         exceptions: Vec<ProtectionRow>,
     },
     /// BP says how much stays writable (QUIRKS Q26).
+    #[serde(rename_all = "kebab-case")]
     InverseBlockProtect {
-        /// Smallest share that stays writable, in bytes.
+        /// Names of the BP bits, least significant first.
+        bp: Vec<String>,
+        /// Bit that moves the protected range to the top: the writable share is then at the bottom.
+        #[serde(default)]
+        tb: Option<String>,
+        /// Share that BP = 1 leaves writable, in bytes.
         unit_bytes: u32,
-        /// Rows where the part departs from the rule.
+        /// Rows where the part departs from the rule; they win.
+        #[serde(default)]
+        exceptions: Vec<ProtectionRow>,
+    },
+    /// BP doubles the protected share up to one half of the array, then halves what is left
+    /// writable (Eon QH-A/B and its derivatives).
+    #[serde(rename_all = "kebab-case")]
+    SymmetricBlockProtect {
+        /// Names of the BP bits, least significant first.
+        bp: Vec<String>,
+        /// Bit that moves the range to the bottom.
+        #[serde(default)]
+        tb: Option<String>,
+        /// Share that BP = 1 selects, in bytes.
+        unit_bytes: u32,
+        /// Rows where the part departs from the rule; they win.
         #[serde(default)]
         exceptions: Vec<ProtectionRow>,
     },
     /// The part's printed table, row by row; the first row that matches wins.
+    #[serde(rename_all = "kebab-case")]
     Table {
         /// Rows of the table.
         rows: Vec<ProtectionRow>,
     },
-    /// A block protection register locked at power-up (SST26; QUIRKS Q15).
-    BlockProtectionRegister {},
+    /// A block protection register, one bit a lock unit of [`Part::individual_locks`], locked at
+    /// power-up (SST26; QUIRKS Q15).
+    #[serde(rename_all = "kebab-case")]
+    BlockProtectionRegister {
+        /// Opcode that reads it.
+        read: u8,
+        /// Opcode that writes it.
+        write: u8,
+        /// Opcode that freezes it until the next power cycle.
+        lock_down: u8,
+        /// Opcode that makes its locks permanent.
+        lock_for_ever: u8,
+    },
     /// The part has no protection.
     None {},
+}
+
+/// Default of [`Protection::BlockProtect::first_bp`].
+fn one() -> u8 {
+    1
 }
 
 /// One row of a protection table.
@@ -382,6 +449,9 @@ pub struct IndividualLocks {
     /// Name of the bit that selects the scheme (WPS, WPSEL); none if it is always on.
     #[serde(default)]
     pub select_bit: Option<String>,
+    /// Opcodes that set that bit where a register write does not reach it (WPSEL, 68h).
+    #[serde(default)]
+    pub select: Vec<u8>,
     /// Regions with their lock unit.
     pub regions: Vec<LockRegion>,
     /// Locks are 1 after power-up and after a software reset.
@@ -416,21 +486,25 @@ pub struct LockRegion {
 pub struct Refused {
     /// The write enable latch afterwards.
     pub write_enable_latch: AfterRefusal,
-    /// Bits that a refused program sets, as `register.NAME`.
+    /// The write enable latch after a register write that the status lock refused.
+    #[serde(default)]
+    pub status_write_enable_latch: AfterRefusal,
+    /// Names of the bits that a refused program sets.
     #[serde(default)]
     pub program_flags: Vec<String>,
-    /// Bits that a refused erase sets, as `register.NAME`.
+    /// Names of the bits that a refused erase sets.
     #[serde(default)]
     pub erase_flags: Vec<String>,
 }
 
 /// The write enable latch after a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum AfterRefusal {
     /// Cleared, as after success.
     Clear,
     /// Kept.
+    #[default]
     Keep,
 }
 
@@ -440,10 +514,51 @@ pub enum AfterRefusal {
 pub struct Fact {
     /// The statement.
     pub fact: String,
-    /// Short id in [`Part::sources`].
-    pub source: String,
+    /// Short ids in [`Part::sources`].
+    pub sources: Vec<String>,
+    /// Section or remark inside the source.
+    #[serde(default)]
+    pub place: Option<String>,
     /// How sure.
     pub confidence: Confidence,
+}
+
+/// A group of fields that share their source.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FieldGroup {
+    /// `name`, `vendor`, `jedec-id`, `capacity-bytes`, `page-bytes`.
+    Identity,
+    /// `supply-mv`, `write-inhibit-mv`.
+    Supply,
+    /// `sfdp`.
+    Sfdp,
+    /// `program`, `erase`, `chip-erase`, `status-write-time`: the figures.
+    Timing,
+    /// `instructions` and the erase opcodes.
+    Instructions,
+    /// `registers`.
+    Registers,
+    /// `status-write`; an entry may carry its own confidence.
+    StatusWrite,
+    /// `status-lock`.
+    StatusLock,
+    /// `protection` and the chip erase rule.
+    Protection,
+    /// `individual-locks`.
+    IndividualLocks,
+    /// `refused`.
+    Refused,
+}
+
+/// Where a group of fields comes from.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct Grade {
+    /// How sure.
+    pub level: Confidence,
+    /// Short ids in [`Part::sources`].
+    pub sources: Vec<String>,
 }
 
 /// How sure a fact is.

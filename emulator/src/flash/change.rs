@@ -2,7 +2,9 @@
 
 use std::ops::Range;
 
-use super::{Denial, NorFlash, decode::Op, nor::Kind, permit::Request, registers::NAMES};
+use spi_nor::Meaning;
+
+use super::{Denial, NorFlash, nor::Kind, permit::Request, registers::NAMES};
 use crate::{
     spi::Transaction,
     time::{Duration, Instant},
@@ -99,12 +101,12 @@ impl NorFlash {
     pub(super) fn erase(
         &mut self,
         now: Instant,
-        number: u8,
+        number: usize,
         transaction: &Transaction<'_>,
         trace: &mut Trace,
     ) -> Result<(), Denial> {
         let mosi = transaction.mosi;
-        let Some(erase) = self.part.erase.get(usize::from(number)).copied() else { return Ok(()) };
+        let Some(erase) = self.part.erase.get(number).copied() else { return Ok(()) };
         let extra = mosi.len().saturating_sub(1 + self.address_bytes());
         let range = self.address(mosi).map(|address| {
             let start = address & !(erase.bytes - 1);
@@ -247,7 +249,7 @@ impl NorFlash {
     pub(super) fn security(
         &mut self,
         now: Instant,
-        op: Op,
+        op: Meaning,
         transaction: &Transaction<'_>,
         trace: &mut Trace,
     ) -> Result<(), Denial> {
@@ -257,7 +259,7 @@ impl NorFlash {
         let number = address.map_or(0, |address| (address >> 12) & 3);
         let request = match address {
             None => Request::Cut { address: true, bytes: 0 },
-            Some(_) if (op == Op::SecurityErase) != data.is_empty() => {
+            Some(_) if (op == Meaning::SecurityErase) != data.is_empty() => {
                 Request::Cut { address: false, bytes: data.len() }
             }
             Some(_) => Request::OneTimeArea { frozen: self.security_frozen(number) },
@@ -267,7 +269,7 @@ impl NorFlash {
         }
         let base = number << 12;
         self.dirty.registers();
-        if op == Op::SecurityErase {
+        if op == Meaning::SecurityErase {
             self.state.security.erase(&(base..base + 256), |_| {});
             let busy = self.part.erase.first().map_or(0, |erase| erase.typical_us);
             self.start(now, Kind::Erase, 0..0, Duration::from_micros(u64::from(busy)));

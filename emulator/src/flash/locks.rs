@@ -55,11 +55,6 @@ impl Locks {
         self.unit(address).is_some_and(|(number, _)| self.locked[number])
     }
 
-    /// The unit that holds `address`.
-    pub(crate) fn unit_range(&self, address: u32) -> Option<Range<u32>> {
-        self.unit(address).map(|(_, range)| range)
-    }
-
     /// The first locked unit that `range` touches.
     pub(crate) fn first_locked(&self, range: &Range<u32>) -> Option<Range<u32>> {
         if self.locked_count == 0 {
@@ -109,11 +104,6 @@ impl Locks {
             }
         }
         true
-    }
-
-    /// Bytes in the block protection register.
-    pub(crate) fn register_len(&self) -> usize {
-        self.register_places().len().div_ceil(8)
     }
 
     /// Lock number of every register bit; `None` for a read lock, which is not modelled.

@@ -2,13 +2,12 @@
 
 mod cells;
 mod change;
-mod decode;
 mod denial;
 mod dirty;
-mod interim_range;
 mod locks;
 mod nor;
 mod permit;
+mod range;
 mod registers;
 mod state;
 
@@ -16,4 +15,5 @@ pub use cells::{Cells, SECTOR_BYTES, Sector};
 pub use denial::Denial;
 pub use dirty::Dirty;
 pub use nor::{ModelError, NorFlash, Pins};
+pub use range::protected_range;
 pub use state::FlashState;

@@ -2,16 +2,18 @@
 
 use std::ops::Range;
 
-use spi_nor::part::{BothLockBits, Part, RegisterName};
+use spi_nor::{
+    InstructionTable, Meaning,
+    part::{AfterRefusal, BothLockBits, ChipEraseRule, Part, RegisterName},
+};
 
 use super::{
     Denial, Dirty, FlashState,
-    decode::{self, Op},
     dirty::DirtyLog,
-    interim_range::protected_range,
     locks::Locks,
     permit::{Request, Situation, StatusLockState, Suspended, permit},
-    registers::{BitAt, Bytes, NAMES, RegisterMap, index, target},
+    range::protected_range,
+    registers::{BitAt, Bytes, NAMES, RegisterMap, index},
 };
 use crate::{
     spi::{CommandLines, SpiDevice, Transaction},
@@ -94,7 +96,7 @@ struct Operation {
 #[derive(Debug, Clone)]
 pub struct NorFlash {
     pub(super) part: Part,
-    table: Box<[Op; 256]>,
+    table: Box<InstructionTable>,
     pub(super) map: RegisterMap,
     pub(super) forms: Vec<Form>,
     program_flags: Bytes,
@@ -166,13 +168,13 @@ impl NorFlash {
         };
         let forms = part.status_write.iter().map(|form| Form {
             opcode: form.opcode,
-            to: form.to.iter().map(|&to| target(to)).collect(),
+            to: form.to.iter().map(|&to| to.register().map(index)).collect(),
             clears: map.masks(&form.clears),
         });
         let forms = forms.collect();
         let sector_count = state.cells.sectors().len();
         let mut flash = Self {
-            table: decode::table(&part),
+            table: Box::new(part.instruction_table()),
             forms,
             program_flags: map.masks(&part.refused.program_flags),
             erase_flags: map.masks(&part.refused.erase_flags),
@@ -459,7 +461,7 @@ impl NorFlash {
             hidden: self.state.damaged_row.as_ref(),
             locks: self.counting_locks(),
             block_protect_forbids_chip_erase: self.derived.any_block_protect
-                && self.part.chip_erase.rule == spi_nor::part::ChipEraseRule::BpAllZero,
+                && self.part.chip_erase.rule == ChipEraseRule::BpAllZero,
             status_lock: self.derived.status_lock,
         };
         permit(request, &situation)
@@ -473,27 +475,35 @@ impl NorFlash {
         trace: &mut Trace,
     ) -> Result<(), Denial> {
         let Some((&opcode, rest)) = transaction.mosi.split_first() else { return Ok(()) };
-        let op = self.table[usize::from(opcode)];
+        let op = self.table.meaning(opcode);
         let reset_enabled = std::mem::take(&mut self.reset_enabled);
         match op {
-            Op::PageProgram => self.page_program(now, transaction, trace),
-            Op::Erase(number) => self.erase(now, number, transaction, trace),
-            Op::ChipErase => self.chip_erase(now, transaction, trace),
-            Op::WriteRegister => self.write_registers(now, transaction, trace),
-            Op::SecurityErase | Op::SecurityProgram => self.security(now, op, transaction, trace),
-            Op::Lock
-            | Op::Unlock
-            | Op::GlobalLock
-            | Op::GlobalUnlock
-            | Op::WriteBlockProtection
-            | Op::LockDownBlockProtection => self.write_locks(now, op, transaction, trace),
+            Meaning::PageProgram | Meaning::QuadPageProgram => {
+                self.page_program(now, transaction, trace)
+            }
+            Meaning::Erase(number) => self.erase(now, number, transaction, trace),
+            Meaning::ChipErase => self.chip_erase(now, transaction, trace),
+            Meaning::WriteRegister => self.write_registers(now, transaction, trace),
+            Meaning::SecurityErase | Meaning::SecurityProgram => {
+                self.security(now, op, transaction, trace)
+            }
+            Meaning::LockUnit
+            | Meaning::UnlockUnit
+            | Meaning::GlobalLock
+            | Meaning::GlobalUnlock
+            | Meaning::WriteBlockProtection
+            | Meaning::LockDownBlockProtection
+            | Meaning::LockBlockProtectionForEver => self.write_locks(now, op, transaction, trace),
             _ => {
                 let request = Request::Other {
                     while_busy: matches!(
                         op,
-                        Op::ReadRegister(_) | Op::Suspend | Op::ResetEnable | Op::Reset
+                        Meaning::ReadRegister(_)
+                            | Meaning::Suspend
+                            | Meaning::ResetEnable
+                            | Meaning::Reset
                     ),
-                    wakes: op == Op::ReleasePowerDown,
+                    wakes: op == Meaning::ReleasePowerDown,
                 };
                 match self.permitted(transaction.command_lines, &request) {
                     Ok(()) => self.simple(now, op, rest.len(), reset_enabled, transaction, trace),
@@ -510,7 +520,7 @@ impl NorFlash {
     fn simple(
         &mut self,
         now: Instant,
-        op: Op,
+        op: Meaning,
         sent: usize,
         reset_enabled: bool,
         transaction: &mut Transaction<'_>,
@@ -518,35 +528,38 @@ impl NorFlash {
     ) {
         let alone = sent == 0;
         match op {
-            Op::ReadRegister(register) => {
-                transaction.miso.fill(self.register_value(usize::from(register)));
+            Meaning::ReadRegister(register) => {
+                transaction.miso.fill(self.register_value(index(register)));
             }
-            Op::WriteEnable if alone => {
+            Meaning::WriteEnable if alone => {
                 self.wel = self.supply_mv >= self.part.write_inhibit_mv;
                 self.armed = Armed::No;
             }
-            Op::WriteEnableVolatile if alone => self.armed = Armed::Volatile,
-            Op::EnableStatusWrite if alone => self.armed = Armed::Status,
-            Op::WriteDisable if alone => {
+            Meaning::WriteEnableVolatile if alone => self.armed = Armed::Volatile,
+            Meaning::EnableStatusWrite if alone => self.armed = Armed::Status,
+            Meaning::WriteDisable if alone => {
                 self.wel = false;
                 self.armed = Armed::No;
                 self.otp_mode = false;
             }
-            Op::ResetEnable if alone => self.reset_enabled = true,
-            Op::Reset if alone && reset_enabled => {
+            Meaning::ResetEnable if alone => self.reset_enabled = true,
+            Meaning::Reset if alone && reset_enabled => {
                 self.soft_reset();
                 trace.push(now, Event::FlashReset);
             }
-            Op::PowerDown if alone => self.powered_down = true,
-            Op::Suspend if alone => self.suspend(now),
-            Op::Resume if alone => self.resume(now),
-            Op::EnterQpi if alone => self.four_line_mode = true,
-            Op::ExitQpi if alone => self.four_line_mode = false,
-            Op::EnterOtp if alone => self.otp_mode = true,
-            Op::ClearFlags if alone => self.clear_flags(),
-            Op::Enter4Byte if alone => self.four_byte = true,
-            Op::Exit4Byte if alone => self.four_byte = false,
-            Op::ReleasePowerDown => {
+            Meaning::PowerDown if alone => self.powered_down = true,
+            Meaning::Suspend if alone => self.suspend(now),
+            Meaning::Resume if alone => self.resume(now),
+            Meaning::EnterQpi if alone => {
+                let free = !self.part.instructions.enter_qpi_needs_quad_enable;
+                self.four_line_mode = free || self.quad_enabled();
+            }
+            Meaning::ExitQpi if alone => self.four_line_mode = false,
+            Meaning::EnterOtp if alone => self.otp_mode = true,
+            Meaning::ClearFlags if alone => self.clear_flags(),
+            Meaning::Enter4Byte if alone => self.four_byte = true,
+            Meaning::Exit4Byte if alone => self.four_byte = false,
+            Meaning::ReleasePowerDown => {
                 self.powered_down = false;
                 self.answer(op, transaction);
             }
@@ -594,15 +607,15 @@ impl NorFlash {
     }
 
     /// Read instructions.
-    fn answer(&self, op: Op, transaction: &mut Transaction<'_>) {
+    fn answer(&self, op: Meaning, transaction: &mut Transaction<'_>) {
         let mosi = transaction.mosi;
         let address_bytes = self.address_bytes();
         let header = match op {
-            Op::ReadId | Op::ReadBlockProtection => 1,
-            Op::Read | Op::ReadLock => 1 + address_bytes,
-            Op::FastRead | Op::SecurityRead => 2 + address_bytes,
-            Op::ReadManufacturer | Op::ReleasePowerDown => 4,
-            Op::ReadSfdp | Op::ReadUniqueId => 5,
+            Meaning::ReadId | Meaning::ReadBlockProtection => 1,
+            Meaning::Read | Meaning::ReadLock => 1 + address_bytes,
+            Meaning::FastRead | Meaning::SecurityRead => 2 + address_bytes,
+            Meaning::ReadManufacturer | Meaning::ReleasePowerDown => 4,
+            Meaning::ReadSfdp | Meaning::ReadUniqueId => 5,
             _ => return,
         };
         // Dummy bytes that the host did not shift out pass while it already samples; bytes that it
@@ -619,14 +632,14 @@ impl NorFlash {
         let device_id = self.part.jedec_id.0[2].wrapping_sub(1);
         let maker = self.part.jedec_id.0[0];
         match op {
-            Op::ReadId => cycle(&self.part.jedec_id.0, skipped, miso),
-            Op::ReleasePowerDown => miso.fill(device_id),
-            Op::ReadManufacturer => {
+            Meaning::ReadId => cycle(&self.part.jedec_id.0, skipped, miso),
+            Meaning::ReleasePowerDown => miso.fill(device_id),
+            Meaning::ReadManufacturer => {
                 let swapped = usize::from(mosi.get(3).copied().unwrap_or(0) & 1);
                 cycle(&[maker, device_id], skipped + swapped, miso);
             }
-            Op::ReadUniqueId => cycle(&self.state.unique_id, skipped, miso),
-            Op::ReadBlockProtection => {
+            Meaning::ReadUniqueId => cycle(&self.state.unique_id, skipped, miso),
+            Meaning::ReadBlockProtection => {
                 if let Some(locks) = &self.locks {
                     cycle(&locks.to_register(), skipped, miso);
                 }
@@ -636,10 +649,10 @@ impl NorFlash {
     }
 
     /// Read instructions with an address.
-    fn answer_at(&self, op: Op, mosi: &[u8], skipped: usize, miso: &mut [u8]) {
+    fn answer_at(&self, op: Meaning, mosi: &[u8], skipped: usize, miso: &mut [u8]) {
         // `skipped` is the length of a transaction and the sum wraps inside the array anyway.
         let skipped = u32::try_from(skipped).unwrap_or(0);
-        if op == Op::ReadSfdp {
+        if op == Meaning::ReadSfdp {
             let Some(&[_, high, mid, low]) = mosi.get(..4) else { return };
             let Some(table) = &self.part.sfdp else { return };
             let from = u32::from_be_bytes([0, high, mid, low]).saturating_add(skipped) as usize;
@@ -651,12 +664,12 @@ impl NorFlash {
         }
         let Some(address) = self.address(mosi) else { return };
         match op {
-            Op::ReadLock => {
+            Meaning::ReadLock => {
                 if let Some(locks) = &self.locks {
                     miso.fill(u8::from(locks.is_locked(address)));
                 }
             }
-            Op::SecurityRead => self.state.security.read(address.wrapping_add(skipped), miso),
+            Meaning::SecurityRead => self.state.security.read(address.wrapping_add(skipped), miso),
             _ if self.otp_mode => self.state.otp_sector.read(address.wrapping_add(skipped), miso),
             _ => self.state.cells.read(address.wrapping_add(skipped), miso),
         }
@@ -677,16 +690,17 @@ impl NorFlash {
             }
             _ => 0..0,
         };
-        if matches!(
-            why,
-            Denial::BlockProtect { .. }
-                | Denial::IndividualLock { .. }
-                | Denial::ChipErase
-                | Denial::StatusWriteProtectPin
-                | Denial::StatusPowerLock
-                | Denial::StatusOneTimeProgram
-        ) {
-            if self.part.refused.write_enable_latch == spi_nor::part::AfterRefusal::Clear {
+        let latch = match why {
+            Denial::BlockProtect { .. } | Denial::IndividualLock { .. } | Denial::ChipErase => {
+                Some(self.part.refused.write_enable_latch)
+            }
+            Denial::StatusWriteProtectPin
+            | Denial::StatusPowerLock
+            | Denial::StatusOneTimeProgram => Some(self.part.refused.status_write_enable_latch),
+            _ => None,
+        };
+        if let Some(latch) = latch {
+            if latch == AfterRefusal::Clear {
                 self.wel = false;
             }
             let flags = match request {
@@ -725,7 +739,7 @@ impl NorFlash {
     fn write_locks(
         &mut self,
         now: Instant,
-        op: Op,
+        op: Meaning,
         transaction: &Transaction<'_>,
         trace: &mut Trace,
     ) -> Result<(), Denial> {
@@ -736,22 +750,22 @@ impl NorFlash {
         let address = self.address(transaction.mosi);
         let Some(locks) = &mut self.locks else { return Ok(()) };
         let done = match (op, address) {
-            (Op::Lock | Op::Unlock, Some(address)) => {
-                locks.set(address, op == Op::Lock);
+            (Meaning::LockUnit | Meaning::UnlockUnit, Some(address)) => {
+                locks.set(address, op == Meaning::LockUnit);
                 true
             }
-            (Op::GlobalLock, _) => {
+            (Meaning::GlobalLock, _) => {
                 locks.set_all(true);
                 true
             }
-            (Op::GlobalUnlock, _) => {
+            (Meaning::GlobalUnlock, _) => {
                 locks.set_all(false);
                 true
             }
-            (Op::WriteBlockProtection, _) => {
+            (Meaning::WriteBlockProtection, _) => {
                 locks.set_register(transaction.mosi.get(1..).unwrap_or_default())
             }
-            (Op::LockDownBlockProtection, _) => {
+            (Meaning::LockDownBlockProtection, _) => {
                 self.locks_frozen = true;
                 true
             }
@@ -814,3 +828,6 @@ fn check(part: &Part, state: &FlashState) -> Result<(), ModelError> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests;

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use spi_nor::part::{BitKind, Part, RegisterName, WriteTarget};
+use spi_nor::part::{BitKind, Part, RegisterName};
 
 /// Number of register names.
 pub(crate) const REGISTERS: usize = 9;
@@ -36,21 +36,6 @@ pub(crate) const fn index(name: RegisterName) -> usize {
         RegisterName::Scur => 7,
         RegisterName::Fsr => 8,
     }
-}
-
-/// Register that a data byte of a register write goes to; `None` if it is dropped.
-pub(crate) const fn target(to: WriteTarget) -> Option<usize> {
-    Some(index(match to {
-        WriteTarget::Sr1 => RegisterName::Sr1,
-        WriteTarget::Sr2 => RegisterName::Sr2,
-        WriteTarget::Sr3 => RegisterName::Sr3,
-        WriteTarget::Cr => RegisterName::Cr,
-        WriteTarget::Cr1 => RegisterName::Cr1,
-        WriteTarget::Cr2 => RegisterName::Cr2,
-        WriteTarget::Fr => RegisterName::Fr,
-        WriteTarget::Scur => RegisterName::Scur,
-        WriteTarget::Ignored => return None,
-    }))
 }
 
 /// Where a named bit is.
@@ -122,7 +107,8 @@ impl RegisterMap {
                 map.add(index(*name), bit);
             }
         }
-        map.quad_enable = map.find("QE").or_else(|| map.find("QUAD"));
+        map.quad_enable =
+            part.quad_enable().map(|at| BitAt { register: index(at.register), mask: at.mask() });
         map
     }
 
@@ -169,9 +155,8 @@ impl RegisterMap {
         }
     }
 
-    /// Finds a bit by `NAME` or `register.NAME`.
+    /// Finds a bit by name.
     pub(crate) fn find(&self, name: &str) -> Option<BitAt> {
-        let name = name.rsplit_once('.').map_or(name, |(_, bit)| bit);
         self.names.get(name).copied()
     }
 

@@ -22,13 +22,13 @@ const DATA_SIZE_MAX: u16 = 0x1810;
 const DATA_OFFSET: usize = 8 + 16;
 /// Start value of the block checksum.
 const CHECKSUM_SEED: u8 = 0xEF;
-/// Bytes that SPI_FLASH_MD5 reads at a time.
+/// Bytes that `SPI_FLASH_MD5` reads at a time.
 const MD5_PIECE_BYTES: u32 = 128;
-/// Payload of READ_FLASH_SLOW, and its longest read.
+/// Payload of `READ_FLASH_SLOW`, and its longest read.
 const READ_PAYLOAD_BYTES: usize = 64;
-/// Payload of SPI_FLASH_MD5.
+/// Payload of `SPI_FLASH_MD5`.
 const MD5_PAYLOAD_BYTES: usize = 32;
-/// One entry of WRITE_REG.
+/// One entry of `WRITE_REG`.
 const WRITE_REG_BYTES: u16 = 16;
 
 type CommandResult = Result<Done, Failing>;

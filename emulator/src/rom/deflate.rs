@@ -1,4 +1,4 @@
-//! The inflater of FLASH_DEFL_DATA: a 32 KiB window that goes to the flash when it is full
+//! The inflater of `FLASH_DEFL_DATA`: a 32 KiB window that goes to the flash when it is full
 //! (ROM-FACTS 5.5).
 
 use miniz_oxide::inflate::{
@@ -85,6 +85,10 @@ impl Inflation {
             TINFLStatus::NeedsMoreInput | TINFLStatus::FailedCannotMakeProgress => Step::NeedsInput,
             TINFLStatus::Done => {
                 self.finished = true;
+                // The ROM's inflater reports the full window before the end.
+                if made > 0 && self.at == 0 {
+                    return (Step::WindowFull, taken);
+                }
                 if taken < input.len() { Step::Tail } else { Step::Finished }
             }
             TINFLStatus::Adler32Mismatch => Step::Adler,

@@ -29,7 +29,7 @@ const WIP: u8 = 1 << 0;
 const WEL: u8 = 1 << 1;
 const QE: u8 = 1 << 1;
 
-/// The ROM's idea of the flash (SPI_SET_PARAMS).
+/// The ROM's idea of the flash (`SPI_SET_PARAMS`).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct FlashChip {
     /// JEDEC id; nothing looks at it.
@@ -47,7 +47,7 @@ pub struct FlashChip {
 }
 
 impl FlashChip {
-    /// What the ROM assumes before SPI_SET_PARAMS (ROM-FACTS 5.7).
+    /// What the ROM assumes before `SPI_SET_PARAMS` (ROM-FACTS 5.7).
     pub const DEFAULT: Self = Self {
         device_id: 0x0015_40EF,
         chip_bytes: 0x0020_0000,
@@ -90,7 +90,7 @@ impl FlashChip {
 /// Why a flash function did not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 pub enum FlashError {
-    /// The range is beyond the size given by SPI_SET_PARAMS, or misaligned; nothing was done.
+    /// The range is beyond the size given by `SPI_SET_PARAMS`, or misaligned; nothing was done.
     #[error("the range is outside of the flash or misaligned")]
     Range,
     /// The ROM polls for ever.
@@ -204,7 +204,7 @@ pub fn unlock<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), FlashError> 
     write_sr1_keep_sr2(machine, 0x00)
 }
 
-/// Sets BP0..BP2, non-volatile: what FLASH_END leaves behind (ROM-FACTS 5.4).
+/// Sets BP0..BP2, non-volatile: what `FLASH_END` leaves behind (ROM-FACTS 5.4).
 ///
 /// # Errors
 ///
@@ -393,7 +393,7 @@ pub fn write<F: SpiDevice>(
     let page_bytes = chip.page_bytes.max(1) as usize;
     let mut address = address;
     let mut rest = data;
-    while !rest.is_empty() {
+    loop {
         let room = page_bytes - address as usize % page_bytes;
         let (piece, behind) = rest.split_at(room.min(rest.len()));
         if !piece.len().is_multiple_of(4) {
@@ -402,8 +402,12 @@ pub fn write<F: SpiDevice>(
         write_page_piece(machine, address, piece)?;
         address += u32::try_from(piece.len()).unwrap_or(0);
         rest = behind;
+        // A piece that reaches the page's end is followed by another, even by one of 0 bytes,
+        // which only waits.
+        if piece.len() < room {
+            return Ok(());
+        }
     }
-    Ok(())
 }
 
 fn write_page_piece<F: SpiDevice>(

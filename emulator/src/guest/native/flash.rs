@@ -119,11 +119,7 @@ pub(super) fn read<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
 pub(super) fn write<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     let (address, source, len) = (call.argument(0)?, call.argument(1)?, call.argument(2)?);
     let data = call.bytes(source, len)?;
-    status(call, |machine| {
-        driver::write(machine, address, &data)?;
-        // Nothing to write is one page piece of no bytes: it waits once.
-        if data.is_empty() { driver::wait_idle(machine).map(|_| ()) } else { Ok(()) }
-    })
+    status(call, |machine| driver::write(machine, address, &data))
 }
 
 /// `SPIParamCfg(id, chip, block, sector, page, mask)`.

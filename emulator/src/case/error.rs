@@ -1,0 +1,83 @@
+//! Why a case or a board file could not be used.
+
+use std::{io, path::PathBuf};
+
+/// Why a case or a board file could not be used.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CaseError {
+    /// No case has this name.
+    #[error("no case is named {name:?}; `emulator list cases` names them all")]
+    UnknownCase {
+        /// The name asked for.
+        name: String,
+    },
+    /// The case has no such hypothesis.
+    #[error("no hypothesis is named {name:?} here; there are: {}", known.join(", "))]
+    UnknownHypothesis {
+        /// The name asked for.
+        name: String,
+        /// Names that exist.
+        known: Vec<String>,
+    },
+    /// A file could not be read.
+    #[error("cannot read {}: {cause}", path.display())]
+    Read {
+        /// The file.
+        path: PathBuf,
+        /// What the system said.
+        cause: io::Error,
+    },
+    /// The file is not what the schema allows. The message has line, column and allowed keys.
+    #[error("{file}: {}", cause.to_string().trim_end())]
+    Schema {
+        /// File, or name of the built-in case.
+        file: String,
+        /// What the parser said.
+        cause: Box<toml::de::Error>,
+    },
+    /// A value contradicts another one.
+    #[error("{file}: {key}: {problem}")]
+    Inconsistent {
+        /// File, or name of the built-in case.
+        file: String,
+        /// The key.
+        key: &'static str,
+        /// What is wrong and what is allowed.
+        problem: Inconsistency,
+    },
+}
+
+/// How values contradict each other.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[non_exhaustive]
+pub enum Inconsistency {
+    /// Neither or both of `part` and `part-file`.
+    #[error("exactly one of `part` and `part-file` is needed")]
+    PartOrFile,
+    /// The catalogue does not have the part.
+    #[error("no part is named {0:?}; `emulator list parts` names them all")]
+    UnknownPart(String),
+    /// The user's part file is wrong.
+    #[error("{0}")]
+    PartFile(String),
+    /// Content behind the end of the array.
+    #[error("content ends at {end:#x}, the array at {capacity:#x}")]
+    BeyondArray {
+        /// One past the last byte.
+        end: u64,
+        /// Capacity in bytes.
+        capacity: u32,
+    },
+    /// The part has no such register.
+    #[error("the part has no register {register}; it has: {known}")]
+    NoSuchRegister {
+        /// The register asked for.
+        register: String,
+        /// Those that exist.
+        known: String,
+    },
+    /// `default-hypothesis` names nothing in `[hypotheses]`.
+    #[error("{0:?} is not in [hypotheses]")]
+    NoSuchHypothesis(String),
+}

@@ -1,0 +1,177 @@
+//! Boards and public cases as data.
+//!
+//! A *board file* describes one virtual board ([`BoardFile`]). A *case* is a board file that plays
+//! a public thread: it cites it, says what was seen and lists the steps with the observations
+//! ([`Story`]). Nothing here does anything but read, check and describe; the board plays it.
+
+mod board_file;
+pub mod boot;
+mod error;
+mod story;
+mod values;
+
+#[cfg(test)]
+mod tests;
+
+use std::path::{Path, PathBuf};
+
+pub use board_file::{
+    BoardFile, Chip, Crystal, Faults, FlashSetup, HiddenLock, Hypothesis, Image, ImageFile, Level,
+    Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise, RegisterReadFault,
+    Revision, WriteForm,
+};
+pub use boot::{Boot, Flavour};
+pub use error::{CaseError, Inconsistency};
+pub use story::{
+    Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadStatusStep,
+    Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,
+};
+pub use values::{MacAddress, Percent, StrapValue, SupplyMillivolts};
+
+/// Name and text of each built-in case.
+macro_rules! cases {
+    ($($name:literal),+ $(,)?) => {
+        &[$(($name, include_str!(concat!("../../cases/", $name, ".toml")))),+]
+    };
+}
+
+/// The cases of the field, in the order of their list.
+const CASES: &[(&str, &str)] = cases![
+    "esptool-915",
+    "esptool-220",
+    "arduino-1890",
+    "by25q64as-cmp",
+    "nodemcu-523",
+    "xmc-7994",
+    "puya-7bfc",
+    "rom-flash-end",
+    "sr1-bp",
+    "gd-16bit-wrsr",
+    "wps-locked",
+    "sst-a25bf",
+    "kincony-2535",
+    "srp-locked",
+    "m5stack-2931",
+    "otp-lb",
+    "status-clean",
+    "reads-ff",
+    "supply",
+    "vdd-sdio",
+];
+
+/// A board file with the folder that its relative paths start from.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct LoadedBoard {
+    /// File, or name of the built-in case, for messages.
+    pub origin: String,
+    /// Folder of the file; relative paths in it start here.
+    pub folder: PathBuf,
+    /// What it says.
+    pub file: BoardFile,
+}
+
+/// Names of the built-in cases.
+pub fn list() -> impl ExactSizeIterator<Item = &'static str> {
+    CASES.iter().map(|(name, _)| *name)
+}
+
+/// Loads a built-in case.
+///
+/// # Errors
+///
+/// [`CaseError::UnknownCase`]; the built-in files themselves are checked by tests.
+pub fn load(name: &str) -> Result<LoadedBoard, CaseError> {
+    let (name, text) = CASES
+        .iter()
+        .find(|(case, _)| *case == name)
+        .ok_or_else(|| CaseError::UnknownCase { name: name.to_owned() })?;
+    parse(name, text, Path::new("."))
+}
+
+/// Loads a board file of the user's own.
+///
+/// # Errors
+///
+/// The file cannot be read, or is not what the schema allows.
+pub fn load_file(path: &Path) -> Result<LoadedBoard, CaseError> {
+    let text = std::fs::read_to_string(path)
+        .map_err(|cause| CaseError::Read { path: path.to_owned(), cause })?;
+    let folder = path.parent().unwrap_or(Path::new("."));
+    parse(&path.display().to_string(), &text, folder)
+}
+
+/// Reads the text of a board file; `origin` names it in messages.
+///
+/// # Errors
+///
+/// The text is not what the schema allows.
+pub fn parse(origin: &str, text: &str, folder: &Path) -> Result<LoadedBoard, CaseError> {
+    let file: BoardFile = toml::from_str(text)
+        .map_err(|cause| CaseError::Schema { file: origin.to_owned(), cause: Box::new(cause) })?;
+    let board = LoadedBoard { origin: origin.to_owned(), folder: folder.to_owned(), file };
+    board.check()?;
+    Ok(board)
+}
+
+impl LoadedBoard {
+    /// A board with one part, blank, factory state.
+    #[must_use]
+    pub fn with_part(name: &str) -> Self {
+        let flash = FlashSetup { part: Some(name.to_owned()), ..FlashSetup::default() };
+        Self {
+            origin: format!("--part {name}"),
+            folder: PathBuf::from("."),
+            file: BoardFile { flash, ..BoardFile::default() },
+        }
+    }
+
+    /// Puts a hypothesis in the place of the default mechanism.
+    ///
+    /// # Errors
+    ///
+    /// [`CaseError::UnknownHypothesis`].
+    pub fn assume(mut self, name: &str) -> Result<Self, CaseError> {
+        let Some(hypothesis) = self.file.hypotheses.get(name).cloned() else {
+            return Err(CaseError::UnknownHypothesis {
+                name: name.to_owned(),
+                known: self.file.hypotheses.keys().cloned().collect(),
+            });
+        };
+        let file = &mut self.file;
+        replace(&mut file.flash, hypothesis.flash);
+        replace(&mut file.power, hypothesis.power);
+        replace(&mut file.pins, hypothesis.pins);
+        replace(&mut file.boot, hypothesis.boot);
+        replace(&mut file.faults, hypothesis.faults);
+        if let Some(story) = &mut file.case {
+            story.default_hypothesis = Some(name.to_owned());
+            replace(&mut story.play, hypothesis.play);
+        }
+        Ok(self)
+    }
+
+    /// What the parser cannot see: values that contradict each other.
+    fn check(&self) -> Result<(), CaseError> {
+        let wrong =
+            |key, problem| Err(CaseError::Inconsistent { file: self.origin.clone(), key, problem });
+        let hypotheses = self.file.hypotheses.values().filter_map(|other| other.flash.as_ref());
+        for flash in std::iter::once(&self.file.flash).chain(hypotheses) {
+            if flash.part.is_some() == flash.part_file.is_some() {
+                return wrong("flash", Inconsistency::PartOrFile);
+            }
+        }
+        if let Some(name) = self.file.case.as_ref().and_then(|case| case.default_hypothesis.clone())
+            && !self.file.hypotheses.contains_key(&name)
+        {
+            return wrong("case.default-hypothesis", Inconsistency::NoSuchHypothesis(name));
+        }
+        Ok(())
+    }
+}
+
+/// Replaces a table where the hypothesis has one.
+fn replace<T>(table: &mut T, other: Option<T>) {
+    if let Some(other) = other {
+        *table = other;
+    }
+}

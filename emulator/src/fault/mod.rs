@@ -1,0 +1,3 @@
+//! Faults as decorators: the production path knows nothing of them.
+
+pub mod flash;

@@ -1,0 +1,17 @@
+//! Ways in to a board: PTY, TCP, RFC 2217, serprog. Protocols are sans-io; only the front ends
+//! touch descriptors.
+
+pub mod device;
+pub mod line;
+pub mod link;
+pub mod modem;
+pub mod pace;
+pub mod pty;
+pub mod rfc2217;
+pub mod serprog;
+pub mod server;
+pub mod tcp;
+
+/// The tests' devices.
+#[cfg(test)]
+pub(crate) mod fake;

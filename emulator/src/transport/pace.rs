@@ -1,0 +1,132 @@
+//! How virtual time follows wall time.
+
+use std::time;
+
+use crate::time::{Duration, Instant};
+
+use super::device::SerialDevice;
+
+/// How virtual time follows wall time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Pace {
+    /// Virtual time jumps to the next event: replies come as fast as the machine can.
+    #[default]
+    Max,
+    /// Virtual time is wall time: baud rate and flash times as on the bench.
+    Real,
+}
+
+/// How far time may jump ahead of the last input at [`Pace::Max`]. Longer than any single command
+/// takes (a chip erase), and the end of the race for a board that prints for ever.
+const JUMP_MAX: Duration = Duration::from_millis(300_000);
+/// Output of one jump after which the rest waits for the next turn.
+const OUTPUT_MAX: usize = 64 * 1024;
+/// Events of one turn; the rest waits for the next.
+const EVENTS_MAX: usize = 100_000;
+/// Pauses of the client that are shorter are scheduling noise and do not count at [`Pace::Max`].
+const PAUSE_MIN: time::Duration = time::Duration::from_millis(20);
+
+/// Ties a device's time to the wall clock, which it is told and never reads.
+#[derive(Debug, Clone, Copy)]
+pub struct Clock {
+    pace: Pace,
+    /// One moment on both clocks.
+    wall: time::Instant,
+    device: Instant,
+    /// Device time of the last input.
+    last_input: Instant,
+}
+
+impl Clock {
+    /// A clock that starts now.
+    #[must_use]
+    pub fn start(pace: Pace, wall: time::Instant, device: Instant) -> Self {
+        Self { pace, wall, device, last_input: device }
+    }
+
+    /// Device time for the wall time `wall`.
+    fn at(&self, wall: time::Instant) -> Instant {
+        let passed = wall.saturating_duration_since(self.wall);
+        let nanos = u64::try_from(passed.as_nanos()).unwrap_or(u64::MAX);
+        self.device + Duration::from_nanos(nanos)
+    }
+
+    /// Hands bytes of the client to the device.
+    pub fn input<D: SerialDevice + ?Sized>(
+        &mut self,
+        device: &mut D,
+        wall: time::Instant,
+        baud: Option<u32>,
+        bytes: &[u8],
+    ) {
+        let now = self.moment(device, wall);
+        device.set_host_baud(now, baud);
+        device.receive(now, bytes);
+        self.last_input = now;
+    }
+
+    /// Device time at which something from outside happens at the wall time `wall`.
+    fn moment<D: SerialDevice + ?Sized>(&mut self, device: &D, wall: time::Instant) -> Instant {
+        match self.pace {
+            Pace::Real => self.at(wall).max(device.now()),
+            Pace::Max if wall.saturating_duration_since(self.wall) < PAUSE_MIN => device.now(),
+            Pace::Max => {
+                let now = self.at(wall).max(device.now());
+                (self.wall, self.device) = (wall, now);
+                now
+            }
+        }
+    }
+
+    /// Lets the device do what is due, and collects its output. Returns whether more is due at once.
+    pub fn run<D: SerialDevice + ?Sized>(
+        &mut self,
+        device: &mut D,
+        wall: time::Instant,
+        out: &mut Vec<u8>,
+    ) -> bool {
+        let limit = match self.pace {
+            Pace::Real => self.at(wall),
+            Pace::Max => (self.last_input + JUMP_MAX).max(self.at(wall)),
+        };
+        let mut more = false;
+        for count in 0.. {
+            let Some(due) = device.next_event().filter(|due| *due <= limit) else { break };
+            if count == EVENTS_MAX || out.len() >= OUTPUT_MAX {
+                more = true;
+                break;
+            }
+            let due = due.max(device.now());
+            device.advance(due);
+            device.transmit(due, out);
+        }
+        let now = match self.pace {
+            Pace::Real => limit.max(device.now()),
+            Pace::Max => device.now(),
+        };
+        device.transmit(now, out);
+        if self.pace == Pace::Max && now > self.at(wall) {
+            (self.wall, self.device) = (wall, now);
+        }
+        more
+    }
+
+    /// How long nothing will happen without input; `None` if for ever.
+    pub fn idle<D: SerialDevice + ?Sized>(
+        &self,
+        device: &D,
+        wall: time::Instant,
+    ) -> Option<time::Duration> {
+        let due = device.next_event()?;
+        Some(due.since(self.at(wall)).into())
+    }
+
+    /// Something outside the line has changed the device (a reset, a power cycle): its time may run
+    /// ahead again.
+    pub fn touched<D: SerialDevice + ?Sized>(&mut self, device: &D) {
+        self.last_input = device.now();
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,336 @@
+//! The event loop of one board: one thread, level-triggered `poll(2)`, no timer but the board's own.
+
+use std::{
+    io::{self, Read, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
+    path::{Path, PathBuf},
+    sync::mpsc,
+    thread::JoinHandle,
+    time,
+};
+
+use rustix::{
+    event::{PollFd, PollFlags, Timespec, poll},
+    io::Errno,
+};
+
+use super::{
+    device::SerialDevice,
+    link::Link,
+    pace::{Clock, Pace},
+    pty::PtyPort,
+};
+
+/// How a board is served.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Options {
+    /// How virtual time follows wall time.
+    pub pace: Pace,
+    /// A symbolic link to the PTY, made at the start and removed at the end.
+    pub link: Option<PathBuf>,
+}
+
+/// Work for the loop between two turns.
+type Task<D> = Box<dyn FnOnce(&mut D) + Send>;
+/// Called after each change of the device, before anything of it reaches a client.
+type Hook<D> = Box<dyn FnMut(&mut D) -> io::Result<()> + Send>;
+
+/// First wait for a client that does not read; doubles up to [`STALL_WAIT_MAX`].
+const STALL_WAIT_MIN: time::Duration = time::Duration::from_millis(1);
+/// Longest wait for a client that does not read.
+const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
+
+/// One board on one PTY.
+pub struct Server<D> {
+    device: D,
+    port: PtyPort,
+    clock: Clock,
+    hook: Option<Hook<D>>,
+    tasks: mpsc::Receiver<Task<D>>,
+    task_sender: mpsc::Sender<Task<D>>,
+    wake: UnixStream,
+    wake_sender: UnixStream,
+    stall_wait: time::Duration,
+    /// Events are due that the last turn left for the next.
+    more: bool,
+    /// Removes the link when the server goes.
+    _link: Option<Link>,
+}
+
+/// A server on a thread of its own.
+#[derive(Debug)]
+pub struct Handle<D> {
+    path: PathBuf,
+    tasks: mpsc::Sender<Task<D>>,
+    wake: UnixStream,
+    stop: UnixStream,
+    thread: JoinHandle<(D, io::Result<()>)>,
+}
+
+/// The server's thread has ended, so the board is out of reach.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the board's server has ended")]
+pub struct ServerEnded;
+
+impl<D> std::fmt::Debug for Server<D> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Server").field("port", &self.port).finish_non_exhaustive()
+    }
+}
+
+impl<D: SerialDevice> Server<D> {
+    /// Opens a PTY for `device`.
+    ///
+    /// # Errors
+    ///
+    /// No PTY can be had, or the link cannot be made.
+    pub fn open(device: D, options: &Options) -> io::Result<Self> {
+        let port = PtyPort::open()?;
+        let link =
+            options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
+        let (task_sender, tasks) = mpsc::channel();
+        let (wake, wake_sender) = UnixStream::pair()?;
+        wake.set_nonblocking(true)?;
+        wake_sender.set_nonblocking(true)?;
+        let clock = Clock::start(options.pace, wall_now(), device.now());
+        Ok(Self {
+            device,
+            port,
+            clock,
+            hook: None,
+            tasks,
+            task_sender,
+            wake,
+            wake_sender,
+            stall_wait: STALL_WAIT_MIN,
+            more: false,
+            _link: link,
+        })
+    }
+
+    /// Path that a client opens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.port.path()
+    }
+
+    /// Calls `hook` after each change of the device and before any byte of it reaches the client:
+    /// what the client was told is then stored. An error ends the server.
+    pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
+        self.hook = Some(Box::new(hook));
+    }
+
+    /// The device.
+    pub fn device(&mut self) -> &mut D {
+        &mut self.device
+    }
+
+    /// The device, when serving is over.
+    #[must_use]
+    pub fn into_device(self) -> D {
+        self.device
+    }
+
+    /// Serves until `stop` can be read (or its other end is closed).
+    ///
+    /// # Errors
+    ///
+    /// The PTY or the hook failed. Nothing that a client does is an error.
+    pub fn run(&mut self, stop: &UnixStream) -> io::Result<()> {
+        self.turn(false)?;
+        loop {
+            let ready = self.wait(stop)?;
+            if ready.stop {
+                return self.turn(true);
+            }
+            if ready.wake {
+                self.run_tasks();
+            }
+            if ready.clients {
+                self.see_clients()?;
+            }
+            self.turn(ready.input)?;
+        }
+    }
+
+    /// Blocks until there is something to do.
+    fn wait(&self, stop: &UnixStream) -> io::Result<Ready> {
+        let mut master_flags = PollFlags::IN;
+        if self.port.has_output() && !self.port.is_stalled() {
+            master_flags |= PollFlags::OUT;
+        }
+        let mut fds = vec![
+            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
+            PollFd::from_borrowed_fd(self.port.master_fd(), master_flags),
+        ];
+        fds.extend(
+            self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
+        );
+        let timeout = self.timeout().map(timespec);
+        match poll(&mut fds, timeout.as_ref()) {
+            Ok(_) | Err(Errno::INTR) => {}
+            Err(error) => return Err(error.into()),
+        }
+        let set = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
+        let input = fds.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
+        Ok(Ready { stop: set(0), wake: set(1), input, clients: set(3) })
+    }
+
+    /// How long to wait at most; `None` for ever.
+    fn timeout(&self) -> Option<time::Duration> {
+        if self.more {
+            return Some(time::Duration::ZERO);
+        }
+        let stalled = self.port.is_stalled().then_some(self.stall_wait);
+        let event = self.clock.idle(&self.device, wall_now());
+        [stalled, event].into_iter().flatten().min()
+    }
+
+    /// Runs the closures that the handle sent.
+    fn run_tasks(&mut self) {
+        let mut drain = [0; 64];
+        while matches!((&self.wake).read(&mut drain), Ok(count) if count > 0) {}
+        while let Ok(task) = self.tasks.try_recv() {
+            task(&mut self.device);
+            self.clock.touched(&self.device);
+        }
+    }
+
+    /// Lets clients come and go.
+    fn see_clients(&mut self) -> io::Result<()> {
+        let change = self.port.service_clients();
+        if change.closed {
+            // The last words of the client still reach the board; their answers reach nobody.
+            self.exchange(true)?;
+            self.port.forget_client();
+        }
+        Ok(())
+    }
+
+    /// Moves bytes both ways.
+    fn turn(&mut self, input: bool) -> io::Result<()> {
+        let out = self.exchange(input)?;
+        self.port.queue(&out);
+        self.port.write()?;
+        self.stall_wait = if self.port.is_stalled() {
+            (self.stall_wait * 2).min(STALL_WAIT_MAX)
+        } else {
+            STALL_WAIT_MIN
+        };
+        Ok(())
+    }
+
+    /// Gives the device its input and its time; returns its output, with all changes stored.
+    fn exchange(&mut self, input: bool) -> io::Result<Vec<u8>> {
+        let mut bytes = Vec::new();
+        if input {
+            self.port.read(&mut bytes)?;
+        }
+        let wall = wall_now();
+        if !bytes.is_empty() {
+            self.clock.input(&mut self.device, wall, self.port.baud(), &bytes);
+        }
+        let mut out = Vec::new();
+        self.more = self.clock.run(&mut self.device, wall, &mut out);
+        if let Some(hook) = &mut self.hook {
+            hook(&mut self.device)?;
+        }
+        Ok(out)
+    }
+}
+
+impl<D: SerialDevice + Send + 'static> Server<D> {
+    /// Serves on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// No PTY can be had, the link cannot be made, or no thread started.
+    pub fn spawn(device: D, options: &Options) -> io::Result<Handle<D>> {
+        Self::open(device, options)?.into_thread()
+    }
+
+    /// Goes on serving on a thread of its own.
+    ///
+    /// # Errors
+    ///
+    /// No thread can be started.
+    pub fn into_thread(mut self) -> io::Result<Handle<D>> {
+        let (stop, stopped) = UnixStream::pair()?;
+        let path = self.path().to_owned();
+        let tasks = self.task_sender.clone();
+        let wake = self.wake_sender.try_clone()?;
+        let thread = std::thread::Builder::new().name("board".to_owned()).spawn(move || {
+            let result = self.run(&stopped);
+            (self.into_device(), result)
+        })?;
+        Ok(Handle { path, tasks, wake, stop, thread })
+    }
+}
+
+impl<D: 'static> Handle<D> {
+    /// Path that a client opens.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// Runs `work` on the device between two turns of the loop, and waits for its result.
+    ///
+    /// # Errors
+    ///
+    /// The server has ended.
+    pub fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut D) -> R + Send + 'static,
+    ) -> Result<R, ServerEnded> {
+        let (sender, receiver) = mpsc::sync_channel(1);
+        let task: Task<D> = Box::new(move |device| {
+            // The caller waits, so there is a receiver.
+            let _ = sender.send(work(device));
+        });
+        self.tasks.send(task).map_err(|_| ServerEnded)?;
+        // A full pipe means that a wake-up is on its way.
+        let _ = (&self.wake).write(&[0]);
+        receiver.recv().map_err(|_| ServerEnded)
+    }
+
+    /// Ends the server and returns the device.
+    ///
+    /// # Errors
+    ///
+    /// What ended the server before, if it was not this call.
+    pub fn shutdown(self) -> io::Result<D> {
+        drop(self.stop);
+        match self.thread.join() {
+            Ok((device, result)) => result.map(|()| device),
+            Err(_) => Err(io::Error::other("the board's thread panicked")),
+        }
+    }
+}
+
+/// What `poll` found.
+#[derive(Debug, Clone, Copy)]
+struct Ready {
+    stop: bool,
+    wake: bool,
+    input: bool,
+    clients: bool,
+}
+
+/// The wall clock: the one place of the front end that reads it.
+#[expect(clippy::disallowed_methods, reason = "a transport ties virtual time to the wall clock")]
+fn wall_now() -> time::Instant {
+    time::Instant::now()
+}
+
+/// Rounded up, so that the wait does not end before its time.
+fn timespec(span: time::Duration) -> Timespec {
+    Timespec {
+        tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
+        tv_nsec: span.subsec_nanos().into(),
+    }
+}
+
+#[cfg(test)]
+mod tests;

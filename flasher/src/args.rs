@@ -1,0 +1,156 @@
+//! The command line.
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand, ValueEnum};
+use clap_complete::Shell;
+use esp32_flasher::input::parse_number;
+
+/// Flash ESP32 boards; detect, explain and cure flash write protection.
+///
+/// Exit codes: 0 done, 1 other failure, 2 usage, 3 port trouble, 4 no answer, 5 wrong chip or no
+/// flash, 6 verify failed, 7 protected, 8 protected for good, 9 interrupted.
+#[derive(Debug, Parser)]
+#[command(version, max_term_width = 100)]
+pub(crate) struct Cli {
+    #[command(flatten)]
+    pub(crate) global: Global,
+    #[command(subcommand)]
+    pub(crate) command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Global {
+    /// Serial device or PTY; `virtual:CASE` is a board in process, to rehearse without hardware
+    #[arg(short, long, global = true, env = "FLASHER_PORT")]
+    pub(crate) port: Option<String>,
+    /// Rate after connecting, in baud; the connection begins at 115200
+    #[arg(short, long, global = true, default_value_t = 115_200, env = "FLASHER_BAUD")]
+    pub(crate) baud: u32,
+    /// How to get the chip into download mode: `default`, `classic`, `unix-tight`, `none`, or steps
+    /// such as `D0|R1|W0.1|D1|R0|W0.05|D0`
+    #[arg(long, global = true, default_value = "default")]
+    pub(crate) before: String,
+    /// What to do with the chip at the end
+    #[arg(long, global = true, value_enum, default_value_t = After::Run)]
+    pub(crate) after: After,
+    /// Upload this flasher stub (esptool's JSON form) and use it
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) stub: Option<PathBuf>,
+    /// Print one JSON object a line
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+    /// Print no progress
+    #[arg(long, global = true)]
+    pub(crate) no_progress: bool,
+}
+
+/// What to do with the chip at the end.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum After {
+    /// Reset it so that it starts its program
+    Run,
+    /// Leave it in the loader
+    None,
+}
+
+/// What to do.
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Show chip, revision, crystal and MAC
+    Chip,
+    /// Show the flash's id, size, and the parts that it can be
+    FlashId,
+    /// Read or write the flash's status registers
+    #[command(subcommand)]
+    Status(StatusCommand),
+    /// Write files to flash
+    Write(WriteArgs),
+    /// Compare files with flash
+    Verify(Files),
+    /// Read flash into a file
+    Read {
+        /// First address
+        #[arg(value_parser = parse_number)]
+        address: u32,
+        /// Bytes
+        #[arg(value_parser = parse_number)]
+        size: u32,
+        /// File to write
+        file: PathBuf,
+    },
+    /// Erase flash
+    #[command(subcommand)]
+    Erase(EraseCommand),
+    /// List the serial ports of this machine
+    ListPorts,
+    /// Print a completion script for a shell
+    Completions {
+        /// The shell
+        shell: Shell,
+    },
+}
+
+/// What to do with the status registers.
+#[derive(Debug, Subcommand)]
+pub(crate) enum StatusCommand {
+    /// Read them
+    Read {
+        /// How many registers; by default those that are known to be readable on this part
+        #[arg(long, value_parser = clap::value_parser!(u8).range(1..=3))]
+        bytes: Option<u8>,
+    },
+    /// Write them; nothing is written if they hold the value already
+    Write {
+        /// New value, register 1 in the low byte
+        #[arg(value_parser = parse_number)]
+        value: u32,
+        /// How many registers
+        #[arg(long, default_value_t = 2, value_parser = clap::value_parser!(u8).range(1..=3))]
+        bytes: u8,
+        /// Until the next power cycle only
+        #[arg(long)]
+        volatile: bool,
+    },
+}
+
+/// What to erase.
+#[derive(Debug, Subcommand)]
+pub(crate) enum EraseCommand {
+    /// The whole chip
+    Chip,
+    /// Whole sectors of 0x1000 bytes
+    Region {
+        /// First address
+        #[arg(value_parser = parse_number)]
+        address: u32,
+        /// Bytes
+        #[arg(value_parser = parse_number)]
+        size: u32,
+    },
+}
+
+/// Files and their addresses.
+#[derive(Debug, Args)]
+pub(crate) struct Files {
+    /// Pairs of ADDRESS FILE, or @FILE with such pairs in it
+    #[arg(value_name = "ADDRESS FILE")]
+    pub(crate) pairs: Vec<String>,
+    /// IDF's `flasher_args.json`
+    #[arg(long, value_name = "FILE")]
+    pub(crate) flasher_args: Option<PathBuf>,
+}
+
+/// What to write, and how.
+#[derive(Debug, Args)]
+pub(crate) struct WriteArgs {
+    #[command(flatten)]
+    pub(crate) files: Files,
+    /// Send the bytes as they are
+    #[arg(long)]
+    pub(crate) no_compress: bool,
+    /// Do not compare digests afterwards
+    #[arg(long)]
+    pub(crate) no_verify: bool,
+}

@@ -1,0 +1,84 @@
+//! Connecting to a board, and letting it go.
+
+use std::sync::{Arc, atomic::AtomicBool};
+
+use esp32_flasher::{
+    chip::Chip, exit::Exit, identity::Identity, input::InputError, port, reset::ResetStrategy,
+    session::Session, stub::Stub,
+};
+
+use crate::{
+    args::{After, Global},
+    failure::Failure,
+    report::{Event, Report},
+};
+
+/// The loader listens at any usual rate; this is where the boot log is readable too.
+const CONNECT_BAUD: u32 = 115_200;
+const CONNECT_ATTEMPTS: u32 = 7;
+
+/// A connected board.
+pub(crate) struct Board {
+    pub(crate) session: Session,
+}
+
+impl Board {
+    /// Opens the port, connects, and makes sure that an ESP32 answers.
+    pub(crate) fn connect(
+        global: &Global,
+        interrupt: Arc<AtomicBool>,
+        report: &mut Report,
+    ) -> Result<Self, Failure> {
+        let strategies = strategies(&global.before)?;
+        let stub = global.stub.as_deref().map(read_stub).transpose()?;
+        let name = global.port.as_deref().ok_or(Failure::NoPort)?;
+        let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
+        session.set_interrupt_flag(interrupt);
+        session.connect(&strategies, CONNECT_ATTEMPTS)?;
+        let chip = Chip::read(&mut session)?;
+        for warning in session.warnings() {
+            report.say(&Event::Warning { warning: *warning })?;
+        }
+        report.say(&Event::Connected { port: name, chip: &chip })?;
+        if let Some(stub) = stub {
+            session.start_stub(&stub, &mut |progress| report.progress(progress))?;
+        }
+        if global.baud != CONNECT_BAUD {
+            session.change_baud(CONNECT_BAUD, global.baud)?;
+        }
+        Ok(Self { session })
+    }
+
+    /// Connects the flash and finds out what it is.
+    pub(crate) fn attach(&mut self) -> Result<Identity, Failure> {
+        let id = self.session.attach_flash()?;
+        if id.is_absent() {
+            return Err(Failure::NoFlash(id.jedec));
+        }
+        Ok(Identity::of(id))
+    }
+
+    /// Ends the session as the user wants it.
+    pub(crate) fn release(mut self, global: &Global) -> Result<Exit, Failure> {
+        if global.after == After::Run {
+            self.session.reset(&ResetStrategy::run())?;
+        }
+        Ok(Exit::Done)
+    }
+}
+
+fn strategies(before: &str) -> Result<Vec<ResetStrategy>, Failure> {
+    Ok(match before {
+        "default" => vec![ResetStrategy::unix_tight(), ResetStrategy::classic()],
+        "classic" => vec![ResetStrategy::classic()],
+        "unix-tight" => vec![ResetStrategy::unix_tight()],
+        "none" => vec![ResetStrategy::none()],
+        steps => vec![steps.parse()?],
+    })
+}
+
+fn read_stub(path: &std::path::Path) -> Result<Stub, Failure> {
+    let json = std::fs::read_to_string(path)
+        .map_err(|cause| InputError::File { path: path.to_owned(), cause })?;
+    Ok(Stub::from_json(&json)?)
+}

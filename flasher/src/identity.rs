@@ -1,0 +1,139 @@
+//! Which parts a flash can be: one JEDEC id may belong to several.
+
+use serde::{Serialize, Serializer, ser::SerializeStruct};
+use spi_nor::{
+    catalog,
+    part::{Part, RegisterName},
+};
+
+use crate::{
+    flash::FlashId,
+    session::{Session, SessionError},
+    status::{READ_OPCODES, StatusRegisters},
+};
+
+/// A flash and the catalogue's parts that answer like it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Identity {
+    /// What the flash answered.
+    pub id: FlashId,
+    /// Parts with this id that its SFDP does not rule out. Empty: not in the catalogue.
+    pub candidates: Vec<Part>,
+}
+
+impl Serialize for Identity {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let names: Vec<&str> = self.candidates.iter().map(|part| part.name.as_str()).collect();
+        let mut fields = serializer.serialize_struct("Identity", 2)?;
+        fields.serialize_field("id", &self.id)?;
+        fields.serialize_field("candidates", &names)?;
+        fields.end()
+    }
+}
+
+impl Identity {
+    /// Looks `id` up in the catalogue.
+    #[must_use]
+    pub fn of(id: FlashId) -> Self {
+        // The built-in files are checked by their own tests; one that fails is only missing here.
+        let parts = catalog::parse_all().unwrap_or_default();
+        Self::among(id, parts)
+    }
+
+    /// Looks `id` up among `parts`.
+    #[must_use]
+    pub fn among(id: FlashId, parts: Vec<Part>) -> Self {
+        let by_id: Vec<Part> =
+            parts.into_iter().filter(|part| part.jedec_id.0 == id.jedec).collect();
+        let fitting: Vec<Part> =
+            by_id.iter().filter(|part| sfdp_fits(part, &id)).cloned().collect();
+        // SFDP varies between lots: it narrows the choice, it does not empty it.
+        let candidates = if fitting.is_empty() { by_id } else { fitting };
+        Self { id, candidates }
+    }
+
+    /// Status registers that can be read without harm: on all candidates the opcode reads a
+    /// register, and on none it does something else, such as entering the four-line mode (QUIRKS
+    /// Q17). Of an unknown part only register 1.
+    #[must_use]
+    pub fn readable_status(&self) -> [bool; 3] {
+        let reads = |opcode: u8| {
+            !self.candidates.is_empty()
+                && self.candidates.iter().all(|part| part.reads(opcode).is_some())
+        };
+        [true, reads(READ_OPCODES[1]), reads(READ_OPCODES[2])]
+    }
+}
+
+fn sfdp_fits(part: &Part, id: &FlashId) -> bool {
+    match (&part.sfdp, &id.sfdp) {
+        (Some(known), Some(read)) => {
+            let len = known.0.len().min(read.raw.len());
+            known.0[..len] == read.raw[..len]
+        }
+        // Not every part file has its SFDP: that rules nothing out.
+        _ => true,
+    }
+}
+
+impl Session {
+    /// Reads the status registers that [`Identity::readable_status`] allows.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi`].
+    pub fn read_known_status(
+        &mut self,
+        identity: &Identity,
+    ) -> Result<StatusRegisters, SessionError> {
+        let mut values = [None; 3];
+        let readable = identity.readable_status();
+        for ((value, opcode), readable) in values.iter_mut().zip(READ_OPCODES).zip(readable) {
+            if readable {
+                *value = Some(self.read_flash_register(opcode)?);
+            }
+        }
+        Ok(StatusRegisters { values })
+    }
+}
+
+impl StatusRegisters {
+    /// The value of the register of `part` that one of the read opcodes answers.
+    #[must_use]
+    pub fn of(&self, part: &Part, register: RegisterName) -> Option<u8> {
+        let position = READ_OPCODES.iter().position(|opcode| part.reads(*opcode) == Some(register));
+        position.and_then(|position| self.values[position])
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn id(jedec: [u8; 3]) -> FlashId {
+        FlashId { jedec, bytes_by_id: None, sfdp: None }
+    }
+
+    #[test]
+    fn one_id_can_be_several_parts() {
+        let identity = Identity::of(id([0xc8, 0x40, 0x18]));
+        assert!(identity.candidates.len() > 1);
+        assert!(identity.candidates.iter().all(|part| part.jedec_id.0 == [0xc8, 0x40, 0x18]));
+    }
+
+    #[test]
+    fn an_opcode_that_enters_qpi_on_a_candidate_is_not_sent() {
+        let parts = catalog::parse_all().unwrap();
+        let entering =
+            parts.iter().find(|part| part.instructions.enter_qpi.contains(&0x35)).unwrap();
+        let identity = Identity::of(id(entering.jedec_id.0));
+        assert!(!identity.readable_status()[1]);
+    }
+
+    #[test]
+    fn of_an_unknown_part_only_register_1_is_read() {
+        let identity = Identity::of(id([0x12, 0x34, 0x56]));
+        assert!(identity.candidates.is_empty());
+        assert_eq!(identity.readable_status(), [true, false, false]);
+    }
+}

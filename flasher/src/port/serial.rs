@@ -1,0 +1,127 @@
+//! Serial devices and PTYs.
+
+use std::{
+    io::{self, ErrorKind, Read, Write},
+    os::fd::AsRawFd,
+    time::{Duration, Instant},
+};
+
+use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use serialport::{ClearBuffer, SerialPort as _, TTYPort};
+
+use super::{Lines, Port, PortError};
+
+/// A write that moves no byte for so long has failed.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(5);
+/// One step of waiting inside a read, so that a deadline is met.
+const READ_STEP_MAX: Duration = Duration::from_millis(100);
+
+/// A serial device or a PTY, opened for this process alone.
+pub struct SerialPort {
+    name: String,
+    tty: TTYPort,
+    opened: Instant,
+}
+
+impl SerialPort {
+    /// Opens `path` at `baud`, takes it for this process alone and drops stale input.
+    ///
+    /// # Errors
+    ///
+    /// [`PortError::Open`] if it is missing, in use, or no serial port.
+    #[expect(clippy::disallowed_methods, reason = "a real port reads the clock")]
+    pub fn open(path: &str, baud: u32) -> Result<Self, PortError> {
+        let open = |cause| PortError::Open { name: path.to_owned(), cause };
+        let tty = serialport::new(path, baud)
+            .timeout(READ_STEP_MAX)
+            .open_native()
+            .map_err(|error| open(error.into()))?;
+        set_nonblocking(&tty).map_err(|errno| open(errno.into()))?;
+        let mut port = Self { name: path.to_owned(), tty, opened: Instant::now() };
+        port.flush_input()?;
+        Ok(port)
+    }
+}
+
+/// Without it, a write to a stalled peer ignores the timeout and blocks for ever.
+fn set_nonblocking(tty: &TTYPort) -> nix::Result<()> {
+    let flags = OFlag::from_bits_truncate(fcntl(tty.as_raw_fd(), FcntlArg::F_GETFL)?);
+    fcntl(tty.as_raw_fd(), FcntlArg::F_SETFL(flags | OFlag::O_NONBLOCK))?;
+    Ok(())
+}
+
+impl Port for SerialPort {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PortError> {
+        let mut written = 0;
+        let mut stalled_at = self.now() + WRITE_STALL_MAX;
+        while written < bytes.len() {
+            match self.tty.write(&bytes[written..]) {
+                Ok(count) => {
+                    written += count;
+                    stalled_at = self.now() + WRITE_STALL_MAX;
+                }
+                Err(error) if is_wait(&error) => {
+                    if self.now() >= stalled_at {
+                        return Err(PortError::Stalled { written, total: bytes.len() });
+                    }
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(())
+    }
+
+    fn read(&mut self, out: &mut Vec<u8>, deadline: Duration) -> Result<usize, PortError> {
+        let mut buffer = [0; 4096];
+        loop {
+            // The timeout is rounded up: a step of zero would spin.
+            let left = deadline.saturating_sub(self.now()).max(Duration::from_millis(1));
+            self.tty.set_timeout(left.min(READ_STEP_MAX)).map_err(io::Error::from)?;
+            match self.tty.read(&mut buffer) {
+                Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
+                Ok(count) => {
+                    out.extend_from_slice(&buffer[..count]);
+                    return Ok(count);
+                }
+                Err(error) if is_wait(&error) => {}
+                Err(error) => return Err(error.into()),
+            }
+            if self.now() >= deadline {
+                return Ok(0);
+            }
+        }
+    }
+
+    fn set_lines(&mut self, lines: Lines) -> Result<(), PortError> {
+        let dtr = self.tty.write_data_terminal_ready(lines.dtr);
+        let both = dtr.and_then(|()| self.tty.write_request_to_send(lines.rts));
+        // A PTY answers ENOTTY, which serialport has no kind for. A device that is gone fails
+        // again, with its own error, at the next read or write.
+        both.map_err(|_| PortError::LinesUnsupported)
+    }
+
+    fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
+        self.tty.set_baud_rate(baud).map_err(|error| PortError::Baud { baud, cause: error.into() })
+    }
+
+    fn flush_input(&mut self) -> Result<(), PortError> {
+        self.tty.clear(ClearBuffer::Input).map_err(|error| PortError::Io(error.into()))
+    }
+
+    fn now(&self) -> Duration {
+        self.opened.elapsed()
+    }
+
+    #[expect(clippy::disallowed_methods, reason = "a real port waits")]
+    fn wait(&mut self, span: Duration) {
+        std::thread::sleep(span);
+    }
+}
+
+fn is_wait(error: &io::Error) -> bool {
+    matches!(error.kind(), ErrorKind::TimedOut | ErrorKind::WouldBlock | ErrorKind::Interrupted)
+}

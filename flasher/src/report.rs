@@ -1,0 +1,153 @@
+//! What a person or a program reads: all output of the command is made here.
+//!
+//! With `--json` each line is one object; its `event` names the kind, the other keys are the fields
+//! of [`Event`]'s variants.
+
+mod text;
+
+use std::{
+    io::{self, IsTerminal, Write},
+    path::Path,
+};
+
+use esp32_flasher::{
+    chip::Chip,
+    flash::EraseReport,
+    identity::Identity,
+    progress::Progress,
+    session::Warning,
+    status::{StatusRegisters, StatusReport},
+    write::{Digest, Mismatch, WriteError, WriteReport},
+};
+use indicatif::{ProgressBar, ProgressStyle};
+use serde::Serialize;
+
+use crate::failure::Failure;
+
+/// Plain progress comes in steps of so many percent.
+const PLAIN_STEP_PERCENT: u64 = 10;
+
+/// One thing worth telling.
+#[derive(Debug, Serialize)]
+#[serde(tag = "event", rename_all = "kebab-case")]
+pub(crate) enum Event<'a> {
+    /// Serial ports of this machine.
+    Ports { ports: &'a [(String, String)] },
+    /// Worth knowing, no failure.
+    Warning { warning: Warning },
+    /// A chip answers.
+    Connected { port: &'a str, chip: &'a Chip },
+    /// The chip in full.
+    Chip { chip: &'a Chip },
+    /// The flash and what it can be.
+    Flash { identity: &'a Identity },
+    /// Status registers.
+    Status { status: StatusRegisters },
+    /// Status registers were written, or left alone because they held the value.
+    StatusWritten { report: &'a StatusReport },
+    /// Progress of a long operation, in bytes.
+    Progress { phase: esp32_flasher::progress::Phase, offset: u32, done: u64, total: u64 },
+    /// A file was sent.
+    Written { file: &'a str, offset: u32, report: WriteReport },
+    /// A file and the flash are equal.
+    Verified { file: &'a str, offset: u32, len: u32, md5: Digest },
+    /// They are not.
+    Mismatch { mismatch: &'a Mismatch },
+    /// Flash was read into a file.
+    Read { file: &'a Path, offset: u32, len: u32 },
+    /// Erase instructions were sent.
+    Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
+    /// The command ends early.
+    Error { message: String, advice: Option<&'static str>, exit: u8 },
+}
+
+/// Where output goes and in which form.
+pub(crate) struct Report {
+    json: bool,
+    silent: bool,
+    bar: Option<ProgressBar>,
+    plain_step: Option<u64>,
+}
+
+impl Report {
+    pub(crate) fn new(json: bool, no_progress: bool) -> Self {
+        Self { json, silent: no_progress, bar: None, plain_step: None }
+    }
+
+    /// Prints an event.
+    pub(crate) fn say(&mut self, event: &Event<'_>) -> io::Result<()> {
+        self.end_bar();
+        let mut out = io::stdout().lock();
+        if self.json {
+            serde_json::to_writer(&mut out, event)?;
+            writeln!(out)
+        } else {
+            text::write(&mut out, event)
+        }
+    }
+
+    /// Shows progress: a bar on a terminal, plain lines in a pipe.
+    pub(crate) fn progress(&mut self, progress: Progress) {
+        if self.silent {
+            return;
+        }
+        if !self.json && io::stderr().is_terminal() {
+            self.draw_bar(progress);
+        } else {
+            self.plain_progress(progress);
+        }
+    }
+
+    /// Prints why the command ends.
+    pub(crate) fn failure(&mut self, failure: &Failure) {
+        if let Failure::Write(WriteError::Mismatch(mismatch)) = failure {
+            let _ = self.say(&Event::Mismatch { mismatch });
+        }
+        let (message, exit) = (failure.to_string(), failure.exit() as u8);
+        let event = Event::Error { message, advice: failure.advice(), exit };
+        // There is nobody left to tell when this fails.
+        let _ = if self.json {
+            self.say(&event)
+        } else {
+            self.end_bar();
+            text::write(&mut io::stderr().lock(), &event)
+        };
+    }
+
+    fn draw_bar(&mut self, progress: Progress) {
+        let bar = self.bar.get_or_insert_with(|| {
+            let bar = ProgressBar::new(progress.total);
+            let template = "{msg:8} [{wide_bar}] {bytes}/{total_bytes} {eta}";
+            let style = ProgressStyle::with_template(template);
+            bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+            bar.set_message(text::phase(progress.phase));
+            bar
+        });
+        bar.set_position(progress.done);
+        if progress.done >= progress.total {
+            self.end_bar();
+        }
+    }
+
+    fn end_bar(&mut self) {
+        self.plain_step = None;
+        if let Some(bar) = self.bar.take() {
+            bar.finish_and_clear();
+        }
+    }
+
+    fn plain_progress(&mut self, progress: Progress) {
+        let Progress { phase, offset, done, total } = progress;
+        let step = done * 100 / total.max(1) / PLAIN_STEP_PERCENT;
+        if self.plain_step.is_some_and(|last| step <= last) && done < total {
+            return;
+        }
+        // The end of a short operation says itself.
+        if self.plain_step.is_none() && done >= total {
+            return;
+        }
+        let event = Event::Progress { phase, offset, done, total };
+        let _ = self.say(&event);
+        self.plain_step = (done < total).then_some(step);
+    }
+}

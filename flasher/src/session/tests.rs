@@ -1,0 +1,104 @@
+use esp_protocol::response::ErrorCode;
+
+use super::{
+    fake::{FakePort, answer, ok},
+    *,
+};
+
+fn session(script: impl FnMut(&[u8]) -> Vec<u8> + Send + 'static) -> Session {
+    Session::new(Box::new(FakePort::new(Box::new(script)).0))
+}
+
+/// Eight equal answers to SYNC, as the ROM gives them.
+fn sync_answers() -> Vec<u8> {
+    ok(0x08, 0x2012_0707).repeat(8)
+}
+
+#[test]
+fn the_first_sync_may_be_lost() {
+    let mut tries = 0;
+    let mut session = session(move |_| {
+        tries += 1;
+        if tries < 3 { Vec::new() } else { sync_answers() }
+    });
+    session.connect(&[ResetStrategy::classic()], 1).unwrap();
+    assert_eq!(session.dialect(), Dialect::Rom);
+    assert!(session.port().now() >= Duration::from_millis(350), "reset and two timeouts");
+}
+
+#[test]
+fn stale_sync_answers_do_not_answer_the_next_command() {
+    let mut session = session(|request| match request[1] {
+        0x08 => sync_answers(),
+        _ => ok(request[1], 0x00f0_1d83),
+    });
+    session.connect(&[ResetStrategy::none()], 1).unwrap();
+    assert_eq!(session.read_register(0x4000_1000).unwrap(), 0x00f0_1d83);
+}
+
+#[test]
+fn a_port_without_lines_is_a_warning_given_once() {
+    let (port, _) = FakePort::new(Box::new(|_| sync_answers()));
+    let mut session = Session::new(Box::new(port.without_lines()));
+    session.connect(&[ResetStrategy::classic(), ResetStrategy::unix_tight()], 4).unwrap();
+    session.reset(&ResetStrategy::run()).unwrap();
+    assert_eq!(session.warnings(), [Warning::NoModemLines]);
+}
+
+#[test]
+fn the_boot_log_explains_a_missing_answer() {
+    let boot = |strap: u8| {
+        move |_: &[u8]| format!("rst:0x1 (POWERON_RESET),boot:{strap:#x} (X)\r\n").into_bytes()
+    };
+    let error = session(boot(0x13)).connect(&[ResetStrategy::classic()], 2).unwrap_err();
+    assert!(matches!(error.cause, Cause::WrongBootMode { boot: 0x13 }), "{error}");
+    let error = session(boot(0x03)).connect(&[ResetStrategy::classic()], 2).unwrap_err();
+    assert!(matches!(error.cause, Cause::Deaf), "{error}");
+    let error = session(|_| Vec::new()).connect(&[ResetStrategy::none()], 2).unwrap_err();
+    assert!(matches!(error.cause, Cause::NoAnswer { .. }), "{error}");
+}
+
+#[test]
+fn a_refusal_carries_the_loaders_reason() {
+    let mut session = session(|request| answer(request[1], 0, &[], 1, 8));
+    let error = session.read_register(0).unwrap_err();
+    assert_eq!(error.step, Step::Command(Opcode::ReadReg));
+    assert!(matches!(error.cause, Cause::Refused { code: ErrorCode::FlashWriteFailed }));
+}
+
+#[test]
+fn damaged_and_foreign_frames_are_dropped_and_counted() {
+    let mut session = session(|request| {
+        let mut wire = b"\xc0\x01\xdb\x00\xc0\xc0\x01\xc0".to_vec();
+        wire.extend(ok(0x08, 1));
+        wire.extend(ok(request[1], 7));
+        wire
+    });
+    assert_eq!(session.read_register(0).unwrap(), 7);
+    assert_eq!(session.damaged_count(), 2);
+}
+
+#[test]
+fn a_restart_in_the_middle_is_named() {
+    let mut session = session(|_| b"ets Jul 29 2019\r\nrst:0x1,boot:0x13 (SPI)\r\n".to_vec());
+    let error = session.read_register(0).unwrap_err();
+    assert!(matches!(error.cause, Cause::Restarted { boot: 0x13 }), "{error}");
+}
+
+#[test]
+fn an_interrupt_ends_a_wait() {
+    let mut session = session(|_| Vec::new());
+    session.interrupt_flag().store(true, Ordering::Relaxed);
+    let error = session.read_register(0).unwrap_err();
+    assert!(matches!(error.cause, Cause::Interrupted));
+}
+
+#[test]
+fn the_rom_gets_no_old_rate() {
+    let (port, log) = FakePort::new(Box::new(|request| ok(request[1], 0)));
+    let mut session = Session::new(Box::new(port));
+    session.change_baud(115_200, 921_600).unwrap();
+    let log = log.lock().unwrap();
+    assert_eq!(log.baud, [921_600]);
+    assert_eq!(log.requests[0][8..], [0x00, 0x10, 0x0e, 0x00, 0, 0, 0, 0]);
+}

@@ -1,0 +1,111 @@
+//! Data made ready to send.
+
+use esp_protocol::response::Dialect;
+
+use super::Digest;
+
+/// The ROM's inflate window in bytes.
+pub(super) const WINDOW_BYTES: usize = 0x8000;
+/// Best trade of time and size with this compressor.
+const COMPRESSION_LEVEL: u8 = 6;
+/// Programs go by words of so many bytes; the fill is erased flash.
+const WORD_BYTES: usize = 4;
+const FILL: u8 = 0xff;
+
+/// Bytes and where they belong.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Image {
+    /// How a person knows it: the file's name.
+    pub name: String,
+    /// Flash offset, on a sector.
+    pub offset: u32,
+    /// The bytes.
+    pub data: Vec<u8>,
+}
+
+/// An image made ready for one dialect. Preparing compresses, so it may be done once and used for
+/// many boards.
+#[derive(Debug, Clone)]
+pub struct Prepared {
+    /// Flash offset.
+    pub offset: u32,
+    /// Bytes of the image.
+    pub len: u32,
+    /// MD5 of the image.
+    pub digest: Digest,
+    pub(super) pieces: Vec<Piece>,
+}
+
+/// A run of bytes that is sent in one way.
+#[derive(Debug, Clone)]
+pub(super) struct Piece {
+    /// Flash offset.
+    pub(super) offset: u32,
+    /// Bytes of flash that it fills.
+    pub(super) len: u32,
+    /// What is sent.
+    pub(super) body: Body,
+}
+
+#[derive(Debug, Clone)]
+pub(super) enum Body {
+    /// The bytes themselves, whole words.
+    Raw(Vec<u8>),
+    /// A zlib stream of them.
+    Deflated(Vec<u8>),
+}
+
+impl Body {
+    pub(super) fn bytes(&self) -> &[u8] {
+        match self {
+            Self::Raw(bytes) | Self::Deflated(bytes) => bytes,
+        }
+    }
+}
+
+impl Prepared {
+    /// Prepares `image` for `dialect`.
+    #[must_use]
+    pub fn new(image: &Image, dialect: Dialect, compress: bool) -> Self {
+        let data = image.data.as_slice();
+        let compressed_len = match (compress, dialect) {
+            (false, _) => 0,
+            (true, Dialect::Stub) => data.len(),
+            (true, Dialect::Rom) => data.len() / WINDOW_BYTES * WINDOW_BYTES,
+        };
+        let (head, tail) = data.split_at(compressed_len);
+        let tail_offset = image.offset.saturating_add(len32(head));
+        let pieces = [piece(image.offset, head, true), piece(tail_offset, tail, false)];
+        Self {
+            offset: image.offset,
+            len: len32(data),
+            digest: Digest::of(data),
+            pieces: pieces.into_iter().flatten().collect(),
+        }
+    }
+
+    /// Bytes that go over the line.
+    #[must_use]
+    pub fn wire_bytes(&self) -> u64 {
+        self.pieces.iter().map(|piece| piece.body.bytes().len() as u64).sum()
+    }
+}
+
+fn piece(offset: u32, data: &[u8], compress: bool) -> Option<Piece> {
+    if data.is_empty() {
+        return None;
+    }
+    let mut padded = data.to_vec();
+    padded.resize(data.len().next_multiple_of(WORD_BYTES), FILL);
+    if compress {
+        let stream = miniz_oxide::deflate::compress_to_vec_zlib(&padded, COMPRESSION_LEVEL);
+        if stream.len() < padded.len() {
+            return Some(Piece { offset, len: len32(&padded), body: Body::Deflated(stream) });
+        }
+    }
+    Some(Piece { offset, len: len32(&padded), body: Body::Raw(padded) })
+}
+
+fn len32(bytes: &[u8]) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX)
+}

@@ -1,0 +1,178 @@
+use std::sync::{Arc, Mutex};
+
+use esp_protocol::{
+    command::{Opcode, Request},
+    response::Dialect,
+};
+use miniz_oxide::inflate::decompress_to_vec_zlib;
+use proptest::prelude::*;
+
+use super::{
+    prepared::{Body, WINDOW_BYTES},
+    *,
+};
+use crate::session::{
+    Session,
+    fake::{FakePort, Log, answer, ok},
+};
+
+fn image(len: usize) -> Image {
+    let data = (0..len).map(|at| u8::try_from(at / 7 % 251).unwrap()).collect();
+    Image { name: "test".into(), offset: 0x1_0000, data }
+}
+
+/// A session whose loader says yes, but for what `script` decides.
+fn session(
+    mut script: impl FnMut(&Request<'_>) -> Option<Vec<u8>> + Send + 'static,
+) -> (Session, Arc<Mutex<Log>>) {
+    let (port, log) = FakePort::new(Box::new(move |payload| {
+        let special = Request::parse(payload).ok().and_then(|request| script(&request));
+        special.unwrap_or_else(|| ok(payload[1], 1))
+    }));
+    (Session::new(Box::new(port)), log)
+}
+
+fn opcodes(log: &Arc<Mutex<Log>>) -> Vec<u8> {
+    log.lock().unwrap().requests.iter().map(|request| request[1]).collect()
+}
+
+#[test]
+fn the_0xff_digest_of_issue_915() {
+    let erased = Digest::of_erased(1_611_488);
+    assert_eq!(erased.to_string(), "f5031d16530b9c6e7e501fb52423bef0");
+}
+
+#[test]
+fn the_rom_never_gets_an_end_nor_a_last_block() {
+    let (mut session, log) = session(|_| None);
+    let prepared = Prepared::new(&image(3 * WINDOW_BYTES + 5000), Dialect::Rom, true);
+    let report = session.write(&prepared, &mut |_| {}).unwrap();
+    assert_eq!(report.bytes, 3 * 0x8000 + 5000);
+    let log = log.lock().unwrap();
+    let mut deflated_blocks = 0;
+    let mut announced = 0;
+    for payload in &log.requests {
+        match Request::parse(payload).unwrap() {
+            Request::FlashDeflBegin(begin) => announced = begin.blocks,
+            Request::FlashDeflData(_) => deflated_blocks += 1,
+            Request::FlashBegin(begin) => {
+                assert_eq!((begin.offset, begin.size), (0x2_8000, 5000));
+            }
+            Request::FlashData(_) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(deflated_blocks > 0 && deflated_blocks < announced);
+}
+
+#[test]
+fn a_stub_gets_its_ends() {
+    let (mut session, log) = session(|request| {
+        let mut wire = Vec::new();
+        let frame = [1, request.opcode().into(), 2, 0, 0, 0, 0, 0, 0, 0];
+        esp_protocol::slip::encode(&frame, &mut wire);
+        Some(wire)
+    });
+    session.set_dialect(Dialect::Stub);
+    let prepared = Prepared::new(&image(10_001), Dialect::Stub, true);
+    session.write(&prepared, &mut |_| {}).unwrap();
+    let expected = [Opcode::FlashDeflBegin, Opcode::FlashDeflData, Opcode::FlashDeflEnd];
+    assert_eq!(opcodes(&log), expected.map(u8::from));
+}
+
+#[test]
+fn a_block_that_the_flash_did_not_take_ends_the_write_at_its_offset() {
+    let (mut session, _) = session(|request| match request {
+        Request::FlashData(data) if data.sequence == 1 => Some(answer(0x03, 0, &[], 1, 8)),
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(20_000), Dialect::Rom, false);
+    let error = session.write(&prepared, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::NotTaken { offset: 0x1_1800 }), "{error}");
+}
+
+#[test]
+fn a_damaged_block_begins_again_at_its_sector() {
+    let mut damaged = false;
+    let (mut session, log) = session(move |request| match request {
+        Request::FlashData(data) if data.sequence == 1 && !damaged => {
+            damaged = true;
+            Some(answer(0x03, 0, &[], 1, 7))
+        }
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(20_000), Dialect::Rom, false);
+    let report = session.write(&prepared, &mut |_| {}).unwrap();
+    assert_eq!(report.restarts, 1);
+    let log = log.lock().unwrap();
+    let begins: Vec<_> = log
+        .requests
+        .iter()
+        .filter_map(|payload| match Request::parse(payload) {
+            Ok(Request::FlashBegin(begin)) => Some((begin.offset, begin.size)),
+            _ => None,
+        })
+        .collect();
+    // One block of 0x1800 was done: one whole sector.
+    assert_eq!(begins, [(0x1_0000, 20_000), (0x1_1000, 20_000 - 0x1000)]);
+}
+
+#[test]
+fn a_line_that_stays_bad_is_given_up() {
+    let (mut session, _) = session(|request| match request {
+        Request::FlashData(_) => Some(answer(0x03, 0, &[], 1, 7)),
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(5000), Dialect::Rom, false);
+    let error = session.write(&prepared, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::TooManyRestarts { restarts: 3, .. }), "{error}");
+}
+
+#[test]
+fn a_mismatch_shows_three_digests() {
+    let (mut session, _) = session(|request| match request {
+        Request::SpiFlashMd5 { .. } => {
+            Some(answer(0x13, 0, b"00000000000000000000000000000001", 0, 0))
+        }
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(100), Dialect::Rom, false);
+    let Err(WriteError::Mismatch(mismatch)) = session.verify(&prepared) else { panic!() };
+    assert_eq!(mismatch.flash.to_string(), "00000000000000000000000000000001");
+    assert_eq!(mismatch.file, Digest::of(&image(100).data));
+    assert!(!mismatch.is_blank());
+}
+
+proptest! {
+    /// The pieces put together are the image and at most three bytes of 0xFF; compressed pieces
+    /// for the ROM are whole windows.
+    #[test]
+    fn pieces_cover_the_image_and_nothing_else(
+        len in 1_usize..200_000, noise in any::<bool>(), compress in any::<bool>(), rom in any::<bool>(),
+    ) {
+        let dialect = if rom { Dialect::Rom } else { Dialect::Stub };
+        let mut image = image(len);
+        if noise {
+            let mut state = 1_u32;
+            image.data.fill_with(|| {
+                state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+                (state >> 24) as u8
+            });
+        }
+        let prepared = Prepared::new(&image, dialect, compress);
+        let mut bytes = Vec::new();
+        for piece in &prepared.pieces {
+            prop_assert_eq!(piece.offset as usize, 0x1_0000 + bytes.len());
+            prop_assert_eq!(piece.offset % 0x1000, 0);
+            match &piece.body {
+                Body::Raw(raw) => bytes.extend_from_slice(raw),
+                Body::Deflated(stream) => {
+                    prop_assert!(dialect == Dialect::Stub || (piece.len as usize).is_multiple_of(WINDOW_BYTES));
+                    bytes.extend(decompress_to_vec_zlib(stream).unwrap());
+                }
+            }
+        }
+        prop_assert!(bytes.starts_with(&image.data));
+        prop_assert!(bytes.len() < len + 4 && bytes[len..].iter().all(|byte| *byte == 0xff));
+    }
+}

@@ -1,0 +1,213 @@
+//! Sending prepared data.
+
+use std::{borrow::Cow, time::Duration};
+
+use esp_protocol::{
+    command::{Begin, Data, Request},
+    response::{Dialect, ErrorCode},
+};
+use serde::Serialize;
+
+use super::{
+    Prepared, WriteError,
+    prepared::{Body, Piece},
+};
+use crate::{
+    flash::SECTOR_BYTES,
+    progress::{Observer, Phase, Progress},
+    session::{COMMAND_TIMEOUT, Cause, Session, SessionError},
+};
+
+/// Erasing and programming take so long for each MiB, at most.
+const ERASE_TIMEOUT_PER_MIB: Duration = Duration::from_secs(30);
+const PROGRAM_TIMEOUT_PER_MIB: Duration = Duration::from_secs(10);
+/// Restarts without progress before the line counts as too bad.
+const RESTARTS_MAX: u32 = 3;
+const RESYNC_TRIES: u32 = 5;
+
+/// What a write did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+pub struct WriteReport {
+    /// Bytes of flash written.
+    pub bytes: u64,
+    /// Bytes that went over the line as data.
+    pub wire_bytes: u64,
+    /// Time that it took.
+    pub elapsed: Duration,
+    /// Times that a transfer had to be begun again.
+    pub restarts: u32,
+}
+
+/// Progress over all pieces of one image.
+struct Meter<'a> {
+    observer: Observer<'a>,
+    offset: u32,
+    total: u64,
+    before: u64,
+    restarts: u32,
+}
+
+impl Meter<'_> {
+    fn report(&mut self, done_in_piece: u64) {
+        let done = (self.before + done_in_piece).min(self.total);
+        let (offset, total) = (self.offset, self.total);
+        (self.observer)(Progress { phase: Phase::Write, offset, done, total });
+    }
+}
+
+impl Session {
+    /// Erases and writes. Compare afterwards: [`Session::verify`].
+    ///
+    /// # Errors
+    ///
+    /// [`WriteError`]. A damaged block or a lost answer is mended by beginning again at a sector,
+    /// up to three times without progress.
+    pub fn write(
+        &mut self,
+        prepared: &Prepared,
+        observer: Observer<'_>,
+    ) -> Result<WriteReport, WriteError> {
+        let start = self.port().now();
+        let total = prepared.pieces.iter().map(|piece| u64::from(piece.len)).sum();
+        let mut meter = Meter { observer, offset: prepared.offset, total, before: 0, restarts: 0 };
+        meter.report(0);
+        for piece in &prepared.pieces {
+            self.write_piece(piece, &mut meter)?;
+            meter.before += u64::from(piece.len);
+        }
+        Ok(WriteReport {
+            bytes: prepared.len.into(),
+            wire_bytes: prepared.wire_bytes(),
+            elapsed: self.port().now().saturating_sub(start),
+            restarts: meter.restarts,
+        })
+    }
+
+    /// Sends one piece, beginning again where the last attempt got to.
+    fn write_piece(&mut self, piece: &Piece, meter: &mut Meter<'_>) -> Result<(), WriteError> {
+        let mut from = 0;
+        let mut failures = 0;
+        loop {
+            let mut reached = from;
+            let outcome = match &piece.body {
+                Body::Raw(bytes) => self.send_raw(piece.offset, bytes, &mut reached, meter),
+                Body::Deflated(stream) => self.send_deflated(piece, stream, meter),
+            };
+            let Err(error) = outcome else { return Ok(()) };
+            failures = if reached > from { 1 } else { failures + 1 };
+            match error.cause {
+                Cause::Refused { code: ErrorCode::FlashWriteFailed } => {
+                    let offset = piece.offset + reached;
+                    return Err(WriteError::NotTaken { offset });
+                }
+                _ if !is_line_trouble(&error.cause) => return Err(error.into()),
+                _ if failures > RESTARTS_MAX => {
+                    return Err(WriteError::TooManyRestarts {
+                        restarts: meter.restarts,
+                        last: error,
+                    });
+                }
+                _ => {}
+            }
+            meter.restarts += 1;
+            self.discard_input()?;
+            if !self.sync(RESYNC_TRIES)? {
+                return Err(error.into());
+            }
+            // Whole sectors are done; the one in work is erased again.
+            from = reached / SECTOR_BYTES * SECTOR_BYTES;
+        }
+    }
+
+    /// Sends `bytes` from `*reached` on, which must be on a sector; keeps it up to date.
+    fn send_raw(
+        &mut self,
+        offset: u32,
+        bytes: &[u8],
+        reached: &mut u32,
+        meter: &mut Meter<'_>,
+    ) -> Result<(), SessionError> {
+        let rest = bytes.get(*reached as usize..).unwrap_or_default();
+        let block_size = self.dialect().block_bytes_max();
+        let begin = Begin {
+            size: u32::try_from(rest.len()).unwrap_or(u32::MAX),
+            blocks: block_count(rest, block_size),
+            block_size,
+            offset: offset + *reached,
+            encrypted: None,
+        };
+        self.command(&Request::FlashBegin(begin), erase_timeout(begin.size))?;
+        for (sequence, block) in (0..).zip(rest.chunks(block_size as usize)) {
+            let data = Data { sequence, bytes: Cow::Borrowed(block) };
+            self.command(&Request::FlashData(data), program_timeout(block_size))?;
+            *reached += u32::try_from(block.len()).unwrap_or_default();
+            meter.report(u64::from(*reached));
+        }
+        if self.dialect() == Dialect::Stub {
+            // A stub reports what went wrong with the last block here, and stays.
+            self.command(&Request::FlashEnd { action: 1 }, program_timeout(block_size))?;
+        }
+        Ok(())
+    }
+
+    fn send_deflated(
+        &mut self,
+        piece: &Piece,
+        stream: &[u8],
+        meter: &mut Meter<'_>,
+    ) -> Result<(), SessionError> {
+        let block_size = self.dialect().block_bytes_max();
+        let blocks = block_count(stream, block_size);
+        let begin = Begin {
+            size: piece.len,
+            // The ROM must not see a last block: see the module's head.
+            blocks: if self.dialect() == Dialect::Rom { blocks + 1 } else { blocks },
+            block_size,
+            offset: piece.offset,
+            encrypted: None,
+        };
+        self.command(&Request::FlashDeflBegin(begin), erase_timeout(piece.len))?;
+        // One block may inflate to the whole piece.
+        let timeout = program_timeout(piece.len);
+        for (sequence, block) in (0..).zip(stream.chunks(block_size as usize)) {
+            let data = Data { sequence, bytes: Cow::Borrowed(block) };
+            self.command(&Request::FlashDeflData(data), timeout)?;
+            meter.report(u64::from(piece.len) * u64::from(sequence + 1) / u64::from(blocks));
+        }
+        if self.dialect() == Dialect::Stub {
+            self.command(&Request::FlashDeflEnd { action: 1 }, timeout)?;
+        }
+        Ok(())
+    }
+}
+
+fn block_count(bytes: &[u8], block_size: u32) -> u32 {
+    u32::try_from(bytes.len()).unwrap_or(u32::MAX).div_ceil(block_size)
+}
+
+fn erase_timeout(bytes: u32) -> Duration {
+    COMMAND_TIMEOUT + ERASE_TIMEOUT_PER_MIB * bytes.div_ceil(1 << 20)
+}
+
+fn program_timeout(bytes: u32) -> Duration {
+    COMMAND_TIMEOUT + PROGRAM_TIMEOUT_PER_MIB * bytes.div_ceil(1 << 20)
+}
+
+/// Beginning again may help: bytes were damaged or lost.
+fn is_line_trouble(cause: &Cause) -> bool {
+    match cause {
+        Cause::NoAnswer { .. } => true,
+        Cause::Refused { code } => matches!(
+            code,
+            ErrorCode::InvalidMessage
+                | ErrorCode::InvalidChecksum
+                | ErrorCode::Inflate
+                | ErrorCode::Adler
+                | ErrorCode::StubLength
+                | ErrorCode::StubChecksum
+                | ErrorCode::StubInflate
+                | ErrorCode::StubNotEnoughData
+        ),
+        _ => false,
+    }
+}
