@@ -99,7 +99,7 @@ fn size(pc: u32, name: &str, operands: &[&str]) -> Result<u32, Reason> {
             let unit = number(operands.first().copied().unwrap_or("")).and_then(to_u32)?;
             Ok(pc.checked_next_multiple_of(unit).map_or(0, |next| next - pc))
         }
-        _ if name.ends_with(".n") => Ok(2),
+        _ if name.strip_suffix(".n").is_some() => Ok(2),
         _ => Ok(3),
     }
 }
@@ -140,6 +140,31 @@ fn unsigned(value: i64, bits: u32, unit: i64) -> Result<u32, Reason> {
 /// The fixed part of an RRR word.
 const fn rrr(op2: u32, op1: u32, op0: u32) -> u32 {
     op2 << 20 | op1 << 16 | op0
+}
+
+/// Instructions without operands.
+fn plain(name: &str) -> Option<u32> {
+    let word = match name {
+        "ill" => 0,
+        "ret" => 0x80,
+        "retw" => 0x90,
+        "isync" => 0x2000,
+        "rsync" => 0x2010,
+        "esync" => 0x2020,
+        "dsync" => 0x2030,
+        "excw" => 0x2080,
+        "memw" => 0x20c0,
+        "extw" => 0x20d0,
+        "nop" => 0x20f0,
+        "rfe" => 0x3000,
+        "rfde" => 0x3200,
+        "rfwo" => 0x3400,
+        "rfwu" => 0x3500,
+        "syscall" => 0x5000,
+        "simcall" => 0x5100,
+        _ => return None,
+    };
+    Some(word)
 }
 
 struct Context<'a> {
@@ -221,14 +246,14 @@ impl Context<'_> {
                 let offset = unsigned(self.value(2)?, 4, 4)?;
                 (offset << 12 | self.a(1)? << 8 | self.a(0)? << 4 | op0, 3)
             }
-            "add" => (self.a(0)? << 12 | self.a(1)? << 8 | self.a(2)? << 4 | 10, 3),
+            "add" => (self.a(0)? << 12 | self.a(1)? << 8 | self.a(2)? << 4 | 0xa, 3),
             "addi" => {
                 let value = self.value(2)?;
                 let t = if value == -1 { 0 } else { unsigned(value, 4, 1)? };
                 if value == 0 {
                     return Err(Reason::Range(value));
                 }
-                (self.a(0)? << 12 | self.a(1)? << 8 | t << 4 | 11, 3)
+                (self.a(0)? << 12 | self.a(1)? << 8 | t << 4 | 0xb, 3)
             }
             "movi" => {
                 let value = self.value(1)?;
@@ -236,14 +261,14 @@ impl Context<'_> {
                     return Err(Reason::Range(value));
                 }
                 let bits = to_u32(value & 127)?;
-                ((bits & 15) << 12 | self.a(0)? << 8 | (bits >> 4) << 4 | 12, 2)
+                ((bits & 15) << 12 | self.a(0)? << 8 | (bits >> 4) << 4 | 0xc, 2)
             }
             "beqz" | "bnez" => {
                 let offset = unsigned(self.distance(1)?, 6, 1)?;
                 let high = offset >> 4 | if name == "beqz" { 8 } else { 12 };
-                ((offset & 15) << 12 | self.a(0)? << 8 | high << 4 | 12, 2)
+                ((offset & 15) << 12 | self.a(0)? << 8 | high << 4 | 0xc, 2)
             }
-            "mov" => (self.a(1)? << 8 | self.a(0)? << 4 | 13, 2),
+            "mov" => (self.a(1)? << 8 | self.a(0)? << 4 | 0xd, 2),
             "ret" => (0xf00d, 0),
             "retw" => (0xf01d, 0),
             "break" => (unsigned(self.value(0)?, 4, 1)? << 8 | 0xf02d, 1),
@@ -256,8 +281,11 @@ impl Context<'_> {
     }
 
     fn wide(&self, name: &str) -> Result<u32, Reason> {
+        if let Some(word) = plain(name) {
+            self.only(0)?;
+            return Ok(word);
+        }
         for group in [
-            Self::plain,
             Self::three_registers,
             Self::two_registers,
             Self::shifts,
@@ -273,31 +301,6 @@ impl Context<'_> {
             }
         }
         Err(Reason::Mnemonic(name.to_owned()))
-    }
-
-    /// Instructions without operands.
-    fn plain(&self, name: &str) -> Result<Option<(u32, usize)>, Reason> {
-        let word = match name {
-            "ill" => 0,
-            "ret" => 0x80,
-            "retw" => 0x90,
-            "isync" => 0x2000,
-            "rsync" => 0x2010,
-            "esync" => 0x2020,
-            "dsync" => 0x2030,
-            "excw" => 0x2080,
-            "memw" => 0x20c0,
-            "extw" => 0x20d0,
-            "nop" => 0x20f0,
-            "rfe" => 0x3000,
-            "rfde" => 0x3200,
-            "rfwo" => 0x3400,
-            "rfwu" => 0x3500,
-            "syscall" => 0x5000,
-            "simcall" => 0x5100,
-            _ => return Ok(None),
-        };
-        Ok(Some((word, 0)))
     }
 
     /// `ar, as, at`
@@ -489,7 +492,7 @@ impl Context<'_> {
                 if distance % 4 != 0 || !(-0x4_0000..0).contains(&distance) {
                     return Err(Reason::Range(distance));
                 }
-                let imm = to_u32(distance / 4 & 0xffff)?;
+                let imm = to_u32((distance / 4) & 0xffff)?;
                 return Ok(Some((imm << 8 | self.a(0)? << 4 | 1, 2)));
             }
             _ => return Ok(None),

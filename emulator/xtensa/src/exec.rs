@@ -285,27 +285,28 @@ impl Cpu {
                 Op::Sll => r!(((u64::from(s!()) << 32) >> (self.sar & 63)) as u32),
                 Op::Sra => {
                     let wide = i64::from(t!().cast_signed());
-                    r!((wide >> (self.sar & 63)) as u32);
+                    r!((wide >> (self.sar & 63)).cast_unsigned() as u32);
                 }
                 Op::Extui => r!(t!() >> (insn.s & 31) & insn.imm),
                 Op::Mul16u => r!((s!() & 0xffff).wrapping_mul(t!() & 0xffff)),
                 Op::Mul16s => {
-                    let product = i32::from(s!() as u16 as i16) * i32::from(t!() as u16 as i16);
+                    let product = i32::from((s!() as u16).cast_signed())
+                        * i32::from((t!() as u16).cast_signed());
                     r!(product.cast_unsigned());
                 }
                 Op::Mull => r!(s!().wrapping_mul(t!())),
-                Op::Muluh => r!((u64::from(s!()) * u64::from(t!()) >> 32) as u32),
+                Op::Muluh => r!(((u64::from(s!()) * u64::from(t!())) >> 32) as u32),
                 Op::Mulsh => {
                     let product = i64::from(s!().cast_signed()) * i64::from(t!().cast_signed());
-                    r!((product >> 32) as u32);
+                    r!((product >> 32).cast_unsigned() as u32);
                 }
                 Op::Quou => divide!(|a, b| a / b),
                 Op::Remu => divide!(|a, b| a % b),
                 Op::Quos => {
-                    divide!(|a, b| a.cast_signed().wrapping_div(b.cast_signed()).cast_unsigned())
+                    divide!(|a, b| a.cast_signed().wrapping_div(b.cast_signed()).cast_unsigned());
                 }
                 Op::Rems => {
-                    divide!(|a, b| a.cast_signed().wrapping_rem(b.cast_signed()).cast_unsigned())
+                    divide!(|a, b| a.cast_signed().wrapping_rem(b.cast_signed()).cast_unsigned());
                 }
                 Op::Sext => {
                     let shift = 31 - (insn.imm & 31);
@@ -321,22 +322,22 @@ impl Cpu {
                 Op::Maxu => r!(s!().max(t!())),
                 Op::Moveqz => {
                     if t!() == 0 {
-                        r!(s!())
+                        r!(s!());
                     }
                 }
                 Op::Movnez => {
                     if t!() != 0 {
-                        r!(s!())
+                        r!(s!());
                     }
                 }
                 Op::Movltz => {
                     if t!().cast_signed() < 0 {
-                        r!(s!())
+                        r!(s!());
                     }
                 }
                 Op::Movgez => {
                     if t!().cast_signed() >= 0 {
-                        r!(s!())
+                        r!(s!());
                     }
                 }
 
@@ -344,7 +345,7 @@ impl Cpu {
                 Op::L16ui => set_t!(load!(half, Width::Half)),
                 Op::L16si => {
                     let value = load!(half, Width::Half);
-                    set_t!(i32::from(value as u16 as i16).cast_unsigned());
+                    set_t!(i32::from((value as u16).cast_signed()).cast_unsigned());
                 }
                 Op::L32i | Op::L32ai => set_t!(load!(word, Width::Word)),
                 Op::S8i => store!(set_byte, Width::Byte),
@@ -441,7 +442,8 @@ impl Cpu {
                 | Op::Dsync
                 | Op::Excw => {}
                 _ => {
-                    self.executed = before + u64::from(count.wrapping_sub(start));
+                    // The clock that the instruction reads does not count itself.
+                    self.executed = before + u64::from(count.wrapping_sub(start)) - 1;
                     match check!(self.rare(bus, pc, next, insn)) {
                         Flow::Next => {}
                         Flow::Jump(target) => {

@@ -80,21 +80,21 @@ impl Cpu {
         quiet
     }
 
-    /// After one instruction of an attempt: whether the noted state is back. Ends the attempt on
+    /// Before each instruction of an attempt: whether the noted state is back. Ends the attempt on
     /// an effect, after too many instructions, and on success.
     pub(crate) fn watch_recurs<B: Bus>(&mut self, bus: &B) -> bool {
         let effects = self.all_effects(bus);
         let Some(watch) = &mut self.watch else { return false };
-        watch.left -= 1;
-        let back = watch.state.pc == self.pc && watch.effects == effects;
-        if watch.effects != effects || watch.left == 0 {
+        let started = watch.left < CIRCLE;
+        watch.left = watch.left.saturating_sub(1);
+        let maybe = started && watch.effects == effects && watch.state.pc == self.pc;
+        let over = watch.effects != effects || watch.left == 0;
+        let recurs = maybe && self.watch.as_ref().is_some_and(|watch| watch.state == self.state());
+        if recurs || over {
             self.watch = None;
-            return false;
         }
-        let recurs = back && self.watch.as_ref().is_some_and(|watch| watch.state == self.state());
         if recurs {
-            self.watch = None;
-            // Still idle unless the embedder changed something: look again at once.
+            // Still idle unless the embedder changes something: look again at once.
             self.watch_next = self.executed;
         }
         recurs

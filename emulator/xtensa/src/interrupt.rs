@@ -78,7 +78,7 @@ impl Cpu {
         self.sr.latched &= !(bits & (SOFTWARE | EDGE));
     }
 
-    /// WSR CCOMPAREn: sets the moment and clears the interrupt.
+    /// `WSR CCOMPAREn`: sets the moment and clears the interrupt.
     pub(crate) fn set_compare(&mut self, index: usize, value: u32) {
         self.update_timers();
         self.sr.ccompare[index] = value;
@@ -114,7 +114,7 @@ impl Cpu {
         self.timer_mark = now;
     }
 
-    /// WSR CCOUNT: sets the cycle counter.
+    /// `WSR CCOUNT`: sets the cycle counter.
     pub fn set_ccount(&mut self, value: u32) {
         self.update_timers();
         self.clock_offset = value.wrapping_sub(crate::cpu::low(self.executed));

@@ -103,9 +103,8 @@ impl Memory {
     /// Memory with no region.
     #[must_use]
     pub fn new() -> Self {
-        let map = vec![0_u16; PAGES].into_boxed_slice();
         Self {
-            map: map.try_into().unwrap_or_else(|_| Box::new([0; PAGES])),
+            map: page_map(),
             bytes: Vec::new(),
             regions: Vec::new(),
             code_base: 0,
@@ -284,7 +283,7 @@ impl Memory {
         if entry == 0 {
             return None;
         }
-        let words = entry & WORD_ONLY == 0 || (width == Width::Word && addr & 3 == 0);
+        let words = entry & WORD_ONLY == 0 || (width == Width::Word && addr.is_multiple_of(4));
         Some(words && !(store && entry & READ_ONLY != 0))
     }
 
@@ -410,4 +409,11 @@ impl Memory {
 #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
 fn backing(number: u16, addr: u32) -> usize {
     (usize::from(number - 1) << PAGE_BITS) | (addr & (PAGE_BYTES - 1)) as usize
+}
+
+/// An empty page map.
+#[expect(clippy::expect_used, reason = "the length is the constant itself")]
+fn page_map() -> Box<[u16; PAGES]> {
+    let map = vec![0_u16; PAGES].into_boxed_slice();
+    map.try_into().expect("as many pages as asked for")
 }

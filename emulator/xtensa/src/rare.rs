@@ -122,10 +122,10 @@ impl Cpu {
             (self.sr.br >> insn.s & mask, mask)
         };
         match insn.op {
-            Op::Andb => self.set_bit(insn.r(), s & t),
-            Op::Andbc => self.set_bit(insn.r(), s & !t),
-            Op::Orb => self.set_bit(insn.r(), s | t),
-            Op::Orbc => self.set_bit(insn.r(), s | !t),
+            Op::Andb => self.set_bit(insn.r(), s && t),
+            Op::Andbc => self.set_bit(insn.r(), s && !t),
+            Op::Orb => self.set_bit(insn.r(), s || t),
+            Op::Orbc => self.set_bit(insn.r(), s || !t),
             Op::Xorb => self.set_bit(insn.r(), s ^ t),
             Op::Any4 | Op::Any8 => {
                 let (bits, _) = all(if insn.op == Op::Any4 { 4 } else { 8 });

@@ -113,9 +113,12 @@ impl Cpu {
             return Some(Stop::Budget);
         }
         if self.watching(bus) {
+            if self.watch_recurs(bus) {
+                return Some(Stop::Idle { pc: self.pc });
+            }
             let stop = self.burst(bus, observer, 1);
             return match stop {
-                None => self.watch_recurs(bus).then_some(Stop::Idle { pc: self.pc }),
+                None => None,
                 // A native function may follow; the attempt goes on behind it.
                 Some(Stop::OutsideRam { .. }) => stop,
                 Some(_) => {

@@ -160,7 +160,7 @@ impl Cpu {
                 self.update_loop();
             }
             3 => self.sar = value & 63,
-            72 => self.base = ((value & 15) << 2) as u8,
+            72 => self.set_window((value & 15) as u8, self.window_start),
             73 => self.window_start = (value & 0xffff) as u16,
             226 => self.set_software(value),
             227 => self.clear_latched(value),
@@ -206,8 +206,7 @@ impl Cpu {
         };
         *slot = match number {
             4 => value & 0xffff,
-            17 => value & 0xff,
-            224 => value & 0xff,
+            17 | 224 => value & 0xff,
             232 => value & 0x3f,
             _ => value,
         };

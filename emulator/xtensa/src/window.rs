@@ -80,8 +80,8 @@ impl Cpu {
         }
         if size > 1 {
             let stack = self.ar[Self::slot(frame, 1)];
-            let caller_stack = self.load(bus, stack.wrapping_sub(12), Width::Word)?;
-            let extra = extra_area(caller_stack, size);
+            let upper = self.load(bus, stack.wrapping_sub(12), Width::Word)?;
+            let extra = extra_area(upper, size);
             for n in 4..size * 4 {
                 let addr = extra.wrapping_add(u32::from(n - 4) * 4);
                 self.store(bus, addr, Width::Word, self.ar[Self::slot(frame, n)])?;

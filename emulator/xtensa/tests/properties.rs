@@ -1,4 +1,5 @@
 //! Properties over random programs: interrupts are invisible, nothing panics, nothing escapes.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -152,7 +153,7 @@ proptest! {
 
     #[test]
     fn the_cache_never_shows_old_code(
-        writes in proptest::collection::vec((0_u32..64, any::<u8>()), 1..60),
+        writes in proptest::collection::vec((0_u32..64, any::<u8>()), 1..12),
         start in proptest::collection::vec(any::<u8>(), 64),
     ) {
         // Executing with a warm cache must equal executing the same bytes with a cold one.
@@ -171,7 +172,7 @@ proptest! {
             let inverted: Vec<u8> = bytes.iter().map(|byte| !byte).collect();
             cold.mem.write(CODE, &inverted).unwrap();
             cold.mem.write(CODE, &bytes).unwrap();
-            for pc in offset.saturating_sub(3) + CODE..CODE + offset + 1 {
+            for pc in (offset.saturating_sub(3) + CODE)..=(CODE + offset) {
                 let (mut a, mut b) = (warm.clone(), cold.clone());
                 (a.pc, b.pc) = (pc, pc);
                 prop_assert_eq!(a.run(&mut NoBus, 1), b.run(&mut NoBus, 1));

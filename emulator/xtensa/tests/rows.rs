@@ -1,5 +1,6 @@
 //! Every row of `fixtures/xtensa/isa_table.json`: its fixed bits decode to it, and it does what
 //! the hand-computed vectors in `vectors.txt` say.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -151,7 +152,7 @@ fn check(vector: &Vector<'_>) {
                 u32::from(exception.cause.number())
             }
             ("break", _) => {
-                let (s, t) = ((value >> 4) as u8, (value & 15) as u8);
+                let (s, t) = (u8::try_from(value >> 4).unwrap(), (value & 15) as u8);
                 expected_stop = Some(Stop::Break { pc: PC, s, t });
                 continue;
             }
@@ -166,9 +167,10 @@ fn check(vector: &Vector<'_>) {
         };
         assert_eq!(got, value, "{text}: {key} is {got:#x}, not {value:#x}");
     }
-    let expected_stop = expected_stop.unwrap_or(match text.starts_with("waiti") {
-        true => Stop::Idle { pc },
-        false => Stop::Budget,
+    let expected_stop = expected_stop.unwrap_or(if text.starts_with("waiti") {
+        Stop::Idle { pc }
+    } else {
+        Stop::Budget
     });
     assert_eq!(outcome.stop, expected_stop, "{text}");
     assert_eq!(cpu.pc, pc, "{text}: pc {:#x}", cpu.pc);

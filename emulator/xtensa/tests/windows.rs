@@ -1,4 +1,5 @@
 //! Register windows: spills and reloads in hardware's memory layout.
+#![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod common;
 
@@ -31,9 +32,10 @@ fn deep_recursion_with_every_window_size_returns_the_sum() {
 
 /// The words that hardware's overflow handlers store, for each size of frame (XTENSA 3.3).
 #[test]
+#[expect(clippy::too_many_lines, reason = "the program and what it leaves belong together")]
 fn spilled_frames_lie_where_hardware_puts_them() {
-    // Frame 0 calls f (CALL8) calls g (CALL12) calls h (CALL4) calls four more leaves of CALL12,
-    // until all of them are spilled. Every register gets a value that names its frame.
+    // Frame 0 calls f (CALL8), f calls g (CALL12), g calls h (CALL4), h calls i (CALL8); more
+    // calls follow until these are spilled. Every register gets a value that names its frame.
     let source = "
         entry a1, 64
         movi a3, 0x103
@@ -73,6 +75,14 @@ j:      entry a1, 64
         retw
         .align 4
 k:      entry a1, 64
+        call12 l
+        retw
+        .align 4
+l:      entry a1, 64
+        call12 m
+        retw
+        .align 4
+m:      entry a1, 64
         break 1, 1
         retw
     ";
