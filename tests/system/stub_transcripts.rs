@@ -93,7 +93,8 @@ fn replay_topic(topic: &str, generation: u8) {
     let mut report = String::new();
     let cases = cases(topic);
     assert_eq!(cases.len(), 100);
-    for case in cases {
+    for mut case in cases {
+        case.spans_operations = true;
         for difference in case.replay_behind(|board| upload(board, &stub)) {
             let _ = writeln!(report, "{}: {difference:.500}", case.name);
         }

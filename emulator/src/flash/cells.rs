@@ -1,5 +1,7 @@
 //! The cells: a sparse array of sectors, so that a blank part costs almost nothing.
 
+#![expect(clippy::cast_possible_truncation, reason = "lengths inside one part: capacities are u32")]
+
 use std::{ops::Range, sync::Arc};
 
 /// Bytes in a sector, the unit of storage and of persistence.
@@ -33,6 +35,7 @@ impl Cells {
     }
 
     /// Sectors in address order, blank ones included.
+    #[must_use]
     pub fn sectors(&self) -> impl ExactSizeIterator<Item = &Sector> {
         self.sectors.iter().map(|sector| sector.as_deref().unwrap_or(&BLANK))
     }

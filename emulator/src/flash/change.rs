@@ -1,5 +1,7 @@
 //! Instructions that change cells or registers. Each asks [`permit`](super::permit) first.
 
+#![expect(clippy::cast_possible_truncation, reason = "lengths inside one part: capacities are u32")]
+
 use std::ops::Range;
 
 use spi_nor::Meaning;

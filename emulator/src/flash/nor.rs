@@ -93,6 +93,7 @@ struct Operation {
 }
 
 /// A SPI NOR flash part.
+#[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
 pub struct NorFlash {
     pub(super) part: Part,
@@ -398,7 +399,7 @@ impl NorFlash {
         derived.status_lock.wp_enabled = is_set(bits.wp_enable);
         derived.status_lock.power_lock = is_set(bits.power_lock);
         derived.status_lock.wp_low =
-            !self.pins.wp_high && !(quad && self.part.status_lock.wp_pin_ignored_when_qe);
+            !(self.pins.wp_high || quad && self.part.status_lock.wp_pin_ignored_when_qe);
     }
 
     fn counting_locks(&self) -> Option<&Locks> {
@@ -492,8 +493,7 @@ impl NorFlash {
             | Meaning::GlobalLock
             | Meaning::GlobalUnlock
             | Meaning::WriteBlockProtection
-            | Meaning::LockDownBlockProtection
-            | Meaning::LockBlockProtectionForEver => self.write_locks(now, op, transaction, trace),
+            | Meaning::LockDownBlockProtection => self.write_locks(now, op, transaction, trace),
             _ => {
                 let request = Request::Other {
                     while_busy: matches!(
@@ -508,7 +508,7 @@ impl NorFlash {
                 match self.permitted(transaction.command_lines, &request) {
                     Ok(()) => self.simple(now, op, rest.len(), reset_enabled, transaction, trace),
                     Err(why) => {
-                        trace.push(now, Event::Denied { opcode, range: 0..0, why, count: 1 })
+                        trace.push(now, Event::Denied { opcode, range: 0..0, why, count: 1 });
                     }
                 }
                 Ok(())

@@ -53,6 +53,7 @@ pub(crate) enum Request {
 }
 
 /// Everything that can forbid a change.
+#[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
 pub(crate) struct Situation<'a> {
     /// Lines that the host used.

@@ -36,6 +36,8 @@ const HANDLER_RETURN: u32 = 0x4000_08A9;
 const TURN: Duration = Duration::from_millis(1);
 /// Bytes on the line that the program has not been given yet; more are lost.
 const LINE_MAX: usize = 1 << 20;
+/// Later than anything that happens.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// A native function costs about this many instructions in the ROM.
 const NATIVE_CYCLES: u64 = 20;
 
@@ -202,7 +204,9 @@ impl Guest {
     ) -> Option<GuestEnd> {
         let hz = clock::cpu_hz(machine);
         let budget = clock::cycles(end.since(machine.now), hz).max(1);
-        let outcome = self.cpu.run(&mut GuestBus::new(machine, &mut self.effects), budget);
+        let jump_limit = self.next_burst(machine).unwrap_or(NEVER);
+        let mut bus = GuestBus::new(machine, &mut self.effects, jump_limit);
+        let outcome = self.cpu.run(&mut bus, budget);
         machine.now += clock::span(outcome.instructions, hz);
         self.instructions += outcome.instructions;
         match outcome.stop {

@@ -198,6 +198,41 @@ fn q36_program_is_and_and_wraps_inside_the_page() {
 }
 
 #[test]
+fn q15_sst26_is_locked_at_power_up_until_98h() {
+    let mut bench = Bench::new("SST26VF032B");
+    bench.change(&[0x02, 0, 0, 0, 0x12]);
+    assert_eq!(bench.cell(0), 0xFF);
+    bench.change(&[0x98]);
+    bench.change(&[0x02, 0, 0, 0, 0x12]);
+    assert_eq!(bench.cell(0), 0x12);
+    assert!(bench.spi(&[0x72], 10).iter().all(|&byte| byte == 0));
+}
+
+#[test]
+fn q17_enter_qpi_by_a_status_probe_deafens_single_line_commands() {
+    let mut bench = Bench::new("IS25LP128");
+    bench.spi(&[0x35], 1);
+    assert_eq!(bench.spi(&[0x9F], 3), [0xFF; 3]);
+    bench.flash.power_cycle(bench.now);
+    assert_eq!(bench.spi(&[0x9F], 1), [0x9D]);
+}
+
+#[test]
+fn h1_a_part_override_makes_quad_enable_protect() {
+    use spi_nor::part::{Protection, ProtectionRow};
+    let mut part = catalog::part("XM25QH128C").unwrap();
+    let Protection::BlockProtect { exceptions, .. } = &mut part.protection else { panic!() };
+    let bits = [("QE".to_owned(), 1)].into();
+    exceptions.insert(0, ProtectionRow { bits, start: 0, end: 0x0100_0000 });
+    let mut bench = Bench::of(part);
+    bench.change(&[0x01, 0x00, 0x02]);
+    bench.change(&[0xC7]);
+    assert_eq!(bench.denials(), [Denial::ChipErase]);
+    bench.change(&[0x01, 0x00, 0x00]);
+    assert!(bench.flash.protected().is_empty());
+}
+
+#[test]
 fn h2_damaged_row_is_cured_only_by_a_changed_value() {
     let mut bench = Bench::new("XM25QH128C");
     bench.change(&[0x01, 0x00, 0x02]);

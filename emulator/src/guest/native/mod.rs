@@ -97,7 +97,8 @@ impl<F: SpiDevice> Call<'_, F> {
     /// Argument `n`, 0 is the first; 64-bit ones count as two.
     pub(crate) fn argument(&mut self, n: u8) -> Result<u32, Fault> {
         let stack = self.cpu.a(1);
-        let value = self.cpu.argument(&mut GuestBus::new(self.machine, &mut 0), n);
+        let now = self.machine.now;
+        let value = self.cpu.argument(&mut GuestBus::new(self.machine, &mut 0, now), n);
         value.ok_or(Fault::load(stack))
     }
 
