@@ -81,7 +81,7 @@ pub struct Board<F> {
     reset_cause: ResetCause,
 }
 
-impl<F: SpiDevice + 'static> Board<F> {
+impl<F: SpiDevice> Board<F> {
     /// Powers a board on at [`Instant::ZERO`]; the banner is on its way.
     pub fn power_on(setup: BoardSetup, flash: F) -> Self {
         let soc = Soc::power_on(&setup.identity, setup.strap);

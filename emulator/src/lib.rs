@@ -5,9 +5,11 @@
 
 pub mod board;
 pub mod case;
+pub mod cli;
 pub mod fault;
 pub mod flash;
 mod guest;
+pub mod persist;
 pub mod rom;
 pub mod soc;
 pub mod spi;

@@ -1,2 +1,20 @@
 //! The `emulator` command.
-fn main() {}
+
+use std::{
+    io::{self, Write},
+    process::ExitCode,
+};
+
+use clap::Parser;
+use esp32_emulator::cli::Cli;
+
+fn main() -> ExitCode {
+    match Cli::parse().run(&mut io::stdout()) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            // Nothing can be done where not even this can be said.
+            let _ = writeln!(io::stderr(), "emulator: {error}");
+            error.exit_code()
+        }
+    }
+}

@@ -22,7 +22,8 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Serial device or PTY; `virtual:CASE` is a board in process, to rehearse without hardware
+    /// Serial device or PTY; `virtual:PART` is a board in process with that
+    /// flash, to rehearse without hardware
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
     pub(crate) port: Option<String>,
     /// Rate after connecting, in baud; the connection begins at 115200

@@ -50,6 +50,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoPort
+            | Self::Port(PortError::Board(_))
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)

@@ -12,7 +12,7 @@ use esp_protocol::{
 };
 use serde::Serialize;
 
-pub use erase::{ERASE_PLAUSIBLE_MIN, EraseError, EraseReport};
+pub use erase::{EraseError, EraseReport};
 pub use read::ReadError;
 
 use crate::{

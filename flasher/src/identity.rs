@@ -2,7 +2,7 @@
 
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use spi_nor::{
-    catalog,
+    Meaning, catalog,
     part::{Part, RegisterName},
 };
 
@@ -52,14 +52,17 @@ impl Identity {
         Self { id, candidates }
     }
 
-    /// Status registers that can be read without harm: on all candidates the opcode reads a
+    /// Status registers that can be read without harm: on some candidate the opcode reads a
     /// register, and on none it does something else, such as entering the four-line mode (QUIRKS
     /// Q17). Of an unknown part only register 1.
     #[must_use]
     pub fn readable_status(&self) -> [bool; 3] {
         let reads = |opcode: u8| {
-            !self.candidates.is_empty()
-                && self.candidates.iter().all(|part| part.reads(opcode).is_some())
+            self.candidates.iter().any(|part| part.reads(opcode).is_some())
+                && self.candidates.iter().all(|part| {
+                    part.reads(opcode).is_some()
+                        || part.instruction_table().meaning(opcode) == Meaning::Ignored
+                })
         };
         [true, reads(READ_OPCODES[1]), reads(READ_OPCODES[2])]
     }

@@ -24,6 +24,7 @@ pub mod identity;
 pub mod input;
 pub mod port;
 pub mod progress;
+pub mod protect;
 pub mod reset;
 pub mod session;
 pub mod spi;

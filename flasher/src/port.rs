@@ -2,6 +2,7 @@
 
 mod open;
 pub mod serial;
+pub mod virtual_board;
 
 use std::{io, time::Duration};
 
@@ -89,6 +90,9 @@ pub enum PortError {
     /// It has no modem lines.
     #[error("the port has no modem lines")]
     LinesUnsupported,
+    /// There is no such board in process.
+    #[error(transparent)]
+    Board(#[from] virtual_board::BoardError),
     /// It does not do this rate.
     #[error("the port does not do {baud} baud: {cause}")]
     Baud {

@@ -31,3 +31,11 @@ pub struct Progress {
 
 /// Takes reports of progress.
 pub type Observer<'a> = &'a mut dyn FnMut(Progress);
+
+/// Serializes a time as seconds.
+pub(crate) fn seconds<S: serde::Serializer>(
+    span: &std::time::Duration,
+    serializer: S,
+) -> Result<S::Ok, S::Error> {
+    serializer.serialize_f64(span.as_secs_f64())
+}

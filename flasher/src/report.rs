@@ -15,6 +15,7 @@ use esp32_flasher::{
     flash::EraseReport,
     identity::Identity,
     progress::Progress,
+    protect::Protected,
     session::Warning,
     status::{StatusRegisters, StatusReport},
     write::{Digest, Mismatch, WriteError, WriteReport},
@@ -41,8 +42,8 @@ pub(crate) enum Event<'a> {
     Chip { chip: &'a Chip },
     /// The flash and what it can be.
     Flash { identity: &'a Identity },
-    /// Status registers.
-    Status { status: StatusRegisters },
+    /// Status registers, and what they protect on each part that this can be.
+    Status { status: StatusRegisters, protected: Vec<(String, Protected)> },
     /// Status registers were written, or left alone because they held the value.
     StatusWritten { report: &'a StatusReport },
     /// Progress of a long operation, in bytes.

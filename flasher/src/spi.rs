@@ -229,7 +229,7 @@ impl Session {
     }
 
     /// Polls status register 1 until write-in-progress is clear; returns how long that took as
-    /// seen from here, and the last status.
+    /// seen from here, zero if the flash was ready at the first look, and the last status.
     ///
     /// # Errors
     ///
@@ -241,7 +241,9 @@ impl Session {
             let status = self.read_flash_register(opcode::READ_STATUS)?;
             let elapsed = self.port().now().saturating_sub(start);
             if status & STATUS_WIP == 0 {
-                return Ok((elapsed, status));
+                // Ready at the first look: the time that passed is the line's, not the flash's.
+                let was_busy = pause > BUSY_POLL_MIN;
+                return Ok((if was_busy { elapsed } else { Duration::ZERO }, status));
             }
             if elapsed >= limit {
                 let step = Step::Spi { opcode: opcode::READ_STATUS };

@@ -7,7 +7,9 @@
 //! 32 KiB behind the image, with leftovers of the window, over cells that it did not erase
 //! (ROM-FACTS 5.5). Here the ROM never sees a last block: one block more is announced than is
 //! sent, only whole windows are compressed, and the remainder, shorter than a window, is written
-//! raw. Every programmed byte is one of the image, and every erased sector holds one.
+//! raw. The stream carries one byte more than its windows, so that it is a full window and not the
+//! end of the stream that makes the ROM program the last one. Every programmed byte is one of the
+//! image, and every erased sector holds one.
 //!
 //! Nor does the ROM ever get `FLASH_END` or `FLASH_DEFL_END`, after which it would protect the
 //! whole chip (ROM-FACTS 5.4).
@@ -95,7 +97,7 @@ pub enum WriteError {
     #[error(transparent)]
     Session(#[from] SessionError),
     /// The digest of the flash is another than that of the file.
-    #[error("the flash at {:#x} does not hold the {} bytes that were written", .0.offset, .0.len)]
+    #[error("the flash at {:#x} does not hold the {} bytes of the file", .0.offset, .0.len)]
     Mismatch(Mismatch),
     /// The loader read back something else than it wrote (ROM-FACTS 5.3).
     #[error("the flash did not take the data at {offset:#x}")]

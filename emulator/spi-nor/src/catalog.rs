@@ -83,6 +83,7 @@ const FILES: &[(&str, &str)] = part_files![
 ];
 
 /// Names of the built-in parts, sorted.
+#[must_use]
 pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
     FILES.iter().map(|(name, _)| *name)
 }

@@ -108,7 +108,7 @@ impl Part {
     }
 
     /// The third id byte is log2 of the size with most vendors, but not with Atmel/Adesto (1Fh) and
-    /// Microchip/SST (BFh), whose bytes are device codes.
+    /// SST (`BFh`), whose bytes are device codes.
     fn jedec_capacity_is_meaningful(&self) -> bool {
         !matches!(self.jedec_id.0[0], 0x1f | 0xbf)
     }
@@ -351,3 +351,6 @@ impl std::fmt::Display for RegisterName {
         })
     }
 }
+
+#[cfg(test)]
+mod tests;

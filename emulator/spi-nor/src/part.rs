@@ -340,8 +340,8 @@ pub enum BothLockBits {
 
 /// Which addresses the register bits protect.
 ///
-/// Rule families. Every bit is named as the part's own registers name it: on GigaDevice parts the
-/// bit that acts as TB is called BP3.
+/// Rule families. Every bit is named as the part's own registers name it: on the `GD25Q` parts
+/// the bit that acts as TB is called BP3.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(tag = "rule", deny_unknown_fields, rename_all = "kebab-case")]
 pub enum Protection {

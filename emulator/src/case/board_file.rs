@@ -315,7 +315,7 @@ pub enum Crystal {
 pub struct Faults {
     /// Wrong answers of a register read (QUIRKS Q1).
     pub register_reads: Vec<RegisterReadFault>,
-    /// MOSI stuck high during register writes: every data byte arrives as FFh (QUIRKS Q22).
+    /// MOSI stuck high during register writes: every data byte arrives as 0xFF (QUIRKS Q22).
     pub register_write_stuck_high: bool,
     /// The part does not see the data of a page program; erases work (a data line that only
     /// program uses is not connected).

@@ -7,12 +7,6 @@
 use serde::Deserialize;
 use spi_nor::part::HexBytes;
 
-use crate::{
-    spi::{CommandLines, SpiDevice, Transaction},
-    time::{Duration, Instant},
-    trace::Trace,
-};
-
 use super::values::SupplyMillivolts;
 
 /// What happens when the board boots from flash.
@@ -56,7 +50,7 @@ pub enum Flavour {
     IdfUnlockGd,
     /// Unlock of ISSI and Macronix parts: 01h with one byte that keeps bit 6.
     IdfUnlockMacronix,
-    /// [`Flavour::IdfUnlock`], then QE by one 01h with two bytes (QIO, Winbond EF40xx).
+    /// [`Flavour::IdfUnlock`], then QE by one 01h with two bytes (QIO, Winbond `EF40xx`).
     IdfQio16Bit,
     /// [`Flavour::IdfUnlock`], then QE by 31h (QIO, most vendors).
     IdfQio31h,
@@ -148,48 +142,27 @@ impl Boot {
         writes.extend(self.register_writes.iter().cloned());
         writes
     }
-
-    /// Plays the register writes as chip selects from `now` on; returns when the last one is done.
-    pub fn play(&self, now: Instant, bus: &mut dyn SpiDevice, trace: &mut Trace) -> Instant {
-        self.all_register_writes().iter().fold(now, |now, write| write.play(now, bus, trace))
-    }
 }
 
-/// Time that one chip select takes at the bootloader's SPI clock, rounded up.
-const CHIP_SELECT: Duration = Duration::from_micros(2);
-
 impl RegisterWrite {
-    /// Reads, and writes where the value differs; waits for the part to be ready.
-    fn play(&self, now: Instant, bus: &mut dyn SpiDevice, trace: &mut Trace) -> Instant {
-        let mut now = now;
+    /// Reads through `select` (bytes to send, room for the answer), and writes where the value
+    /// differs. Returns whether it wrote; the caller waits for the part.
+    pub fn play(&self, mut select: impl FnMut(&[u8], &mut [u8])) -> bool {
         let mut changed = false;
         let mut mosi = vec![self.opcode];
         for rule in &self.bytes {
-            let old = select(&mut now, bus, &[rule.read], 1, trace).first().copied().unwrap_or(0);
+            let mut old = [0xff];
+            select(&[rule.read], &mut old);
+            let [old] = old;
             let new = (old & rule.keep) | rule.set;
             changed |= old != new;
             mosi.push(new);
         }
-        if changed || !self.only_if_changed {
-            select(&mut now, bus, &[self.enable], 0, trace);
-            select(&mut now, bus, &mosi, 0, trace);
-            now = bus.busy_until().map_or(now, |ready| ready.max(now));
+        let writes = changed || !self.only_if_changed;
+        if writes {
+            select(&[self.enable], &mut []);
+            select(&mosi, &mut []);
         }
-        now
+        writes
     }
-}
-
-/// One chip select; advances `now`.
-fn select(
-    now: &mut Instant,
-    bus: &mut dyn SpiDevice,
-    mosi: &[u8],
-    answer_bytes: usize,
-    trace: &mut Trace,
-) -> Vec<u8> {
-    let mut miso = vec![0xff; answer_bytes];
-    let mut transaction = Transaction { mosi, miso: &mut miso, command_lines: CommandLines::One };
-    bus.transfer(*now, &mut transaction, trace);
-    *now += CHIP_SELECT;
-    miso
 }

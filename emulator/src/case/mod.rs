@@ -4,9 +4,12 @@
 //! a public thread: it cites it, says what was seen and lists the steps with the observations
 //! ([`Story`]). Nothing here does anything but read, check and describe; the board plays it.
 
+mod assemble;
 mod board_file;
+mod board_flash;
 pub mod boot;
 mod error;
+pub mod image;
 mod story;
 mod values;
 
@@ -15,11 +18,13 @@ mod tests;
 
 use std::path::{Path, PathBuf};
 
+pub use assemble::CaseBoard;
 pub use board_file::{
     BoardFile, Chip, Crystal, Faults, FlashSetup, HiddenLock, Hypothesis, Image, ImageFile, Level,
     Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise, RegisterReadFault,
     Revision, WriteForm,
 };
+pub use board_flash::BoardFlash;
 pub use boot::{Boot, Flavour};
 pub use error::{CaseError, Inconsistency};
 pub use story::{
@@ -71,6 +76,7 @@ pub struct LoadedBoard {
 }
 
 /// Names of the built-in cases.
+#[must_use]
 pub fn list() -> impl ExactSizeIterator<Item = &'static str> {
     CASES.iter().map(|(name, _)| *name)
 }

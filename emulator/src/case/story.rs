@@ -161,7 +161,7 @@ pub enum WriteOutcome {
     Verifies,
     /// Mismatch: MD5 of what was there before.
     OldContent,
-    /// Mismatch: MD5 of all FFh; the erase worked, the program did not.
+    /// Mismatch: MD5 of all 0xFF; the erase worked, the program did not.
     Blank,
     /// Mismatch: another MD5 at every reading.
     Varies,
@@ -222,7 +222,7 @@ pub struct EraseStep {
 pub enum EraseOutcome {
     /// It returned at once (under 100 ms for 4 MiB or more): refused.
     NoTime,
-    /// It took the part's time, and the array reads FFh.
+    /// It took the part's time, and the array reads 0xFF.
     Erases,
 }
 

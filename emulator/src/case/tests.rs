@@ -96,3 +96,44 @@ fn a_missing_file_is_named() {
     let error = load_file(Path::new("/nonexistent/board.toml")).expect_err("missing");
     assert!(error.to_string().starts_with("cannot read /nonexistent/board.toml: "));
 }
+
+#[test]
+fn every_case_powers_on_under_every_hypothesis() {
+    for name in list() {
+        let board = case(name);
+        for hypothesis in board.file.hypotheses.keys() {
+            let assumed =
+                board.clone().assume(hypothesis).unwrap_or_else(|error| panic!("{error}"));
+            assumed.into_board().unwrap_or_else(|error| panic!("{name} {hypothesis}: {error}"));
+        }
+        board.into_board().unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
+}
+
+/// The first boot of a board whose flash holds a bootable image.
+fn after_first_boot(hypothesis: &str) -> CaseBoard {
+    let mut loaded = case("esptool-915").assume(hypothesis).expect("ranked");
+    loaded.file.flash.image.pattern = Some(Pattern { at: 0x1000, bytes: 0x1000, seed: 1 });
+    let mut board = loaded.into_board().expect("powers on");
+    board.set_strap(StrapValue::FLASH_BOOT.get());
+    let now = board.now();
+    board.host_reset(now);
+    for _ in 0..100_000 {
+        let Some(due) = board.next_event() else { break };
+        board.advance(due);
+        board.transmit(due, &mut Vec::new());
+    }
+    board
+}
+
+#[test]
+fn the_first_boot_leaves_the_status_that_the_thread_reports() {
+    use spi_nor::part::RegisterName::{Sr1, Sr2};
+    for (hypothesis, sr2) in
+        [("h1", 2), ("h1-two-byte", 2), ("h2", 2), ("h3", 2), ("h5", 0x42), ("h7", 2)]
+    {
+        let board = after_first_boot(hypothesis);
+        let nor = board.flash().nor();
+        assert_eq!((nor.register(Sr1) & 0xfc, nor.register(Sr2)), (0, sr2), "{hypothesis}");
+    }
+}

@@ -115,7 +115,7 @@ impl TryFrom<String> for MacAddress {
 
 impl fmt::Display for MacAddress {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let [a, b, c, d, e, g] = self.0;
-        write!(f, "{a:02x}:{b:02x}:{c:02x}:{d:02x}:{e:02x}:{g:02x}")
+        let pairs: Vec<_> = self.0.iter().map(|octet| format!("{octet:02x}")).collect();
+        f.write_str(&pairs.join(":"))
     }
 }

@@ -154,7 +154,7 @@ impl Guest {
 
     /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
     /// takes longer. `Some` if it was the last.
-    pub(crate) fn turn<F: SpiDevice + 'static>(
+    pub(crate) fn turn<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
     ) -> Option<GuestEnd> {
@@ -197,7 +197,7 @@ impl Guest {
     }
 
     /// Runs instructions up to `end`, or to the next stop, which it deals with.
-    fn run_until<F: SpiDevice + 'static>(
+    fn run_until<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
         end: Instant,
@@ -238,7 +238,7 @@ impl Guest {
     }
 
     /// Runs the ROM function at `pc`.
-    fn call_rom<F: SpiDevice + 'static>(
+    fn call_rom<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
         pc: u32,

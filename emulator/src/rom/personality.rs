@@ -39,6 +39,8 @@ pub enum BootStep {
         #[serde(default)]
         read_bytes: u8,
     },
+    /// Read a register, change bits, write it where that changes it, wait until it is done.
+    UpdateRegister(crate::case::boot::RegisterWrite),
     /// Poll `05h` until WIP is clear.
     WaitIdle {},
     /// The inner steps only if a register differs.
@@ -81,6 +83,11 @@ impl BootStep {
                 let mut answer = [0; READ_BYTES_MAX as usize];
                 let count = usize::from((*read_bytes).min(READ_BYTES_MAX));
                 machine.transfer(&out.0, &mut answer[..count]);
+            }
+            Self::UpdateRegister(write) => {
+                if write.play(|out, answer| machine.transfer(out, answer)) {
+                    wait_idle(machine)?;
+                }
             }
             Self::WaitIdle {} => wait_idle(machine)?,
             Self::IfRegister { read, mask, differs_from, then } => {

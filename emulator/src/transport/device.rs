@@ -1,6 +1,6 @@
 //! A board as its serial port sees it: what every front end drives.
 
-use crate::time::Instant;
+use crate::{board::Board, spi::SpiDevice, time::Instant};
 
 /// A deterministic machine behind a serial line. It reads no clock: `now` is an argument and never
 /// goes back.
@@ -22,4 +22,30 @@ pub trait SerialDevice {
 
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
+}
+
+impl<F: SpiDevice> SerialDevice for Board<F> {
+    fn now(&self) -> Instant {
+        Self::now(self)
+    }
+
+    fn receive(&mut self, now: Instant, bytes: &[u8]) {
+        Self::receive(self, now, bytes);
+    }
+
+    fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) {
+        Self::transmit(self, now, out);
+    }
+
+    fn next_event(&self) -> Option<Instant> {
+        Self::next_event(self)
+    }
+
+    fn advance(&mut self, now: Instant) {
+        Self::advance(self, now);
+    }
+
+    fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
+        Self::set_host_baud(self, now, baud);
+    }
 }

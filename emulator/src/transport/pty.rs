@@ -178,12 +178,10 @@ impl PtyPort {
         let mut chunk = [0; 4096];
         while into.len() < READ_MAX {
             match rustix::io::read(&self.master, &mut chunk) {
-                Ok(0) => break,
+                // EIO would mean no client at all, which the kept slave makes impossible.
+                Ok(0) | Err(Errno::AGAIN | Errno::IO) => break,
                 Ok(count) => into.extend(chunk.iter().take(count)),
-                Err(Errno::AGAIN) => break,
                 Err(Errno::INTR) => {}
-                // The kept slave makes this impossible; were it not so, it would mean no client.
-                Err(Errno::IO) => break,
                 Err(error) => return Err(error.into()),
             }
         }

@@ -311,6 +311,7 @@ impl<D: 'static> Handle<D> {
 
 /// What `poll` found.
 #[derive(Debug, Clone, Copy)]
+#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor")]
 struct Ready {
     stop: bool,
     wake: bool,

@@ -1,6 +1,6 @@
 //! Commands on the status registers.
 
-use esp32_flasher::status::Persistence;
+use esp32_flasher::{protect::protected, status::Persistence};
 
 use super::board::Board;
 use crate::{
@@ -18,7 +18,12 @@ pub(super) fn read(
         Some(count) => board.session.read_status(count.into())?,
         None => board.session.read_known_status(&identity)?,
     };
-    Ok(report.say(&Event::Status { status })?)
+    let protected = identity
+        .candidates
+        .iter()
+        .map(|part| (part.name.clone(), protected(part, &status)))
+        .collect();
+    Ok(report.say(&Event::Status { status, protected })?)
 }
 
 pub(super) fn write(

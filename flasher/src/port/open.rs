@@ -1,21 +1,25 @@
 //! Opening a port by the name that the user gave.
 
-use std::io;
+use std::sync::{Arc, Mutex};
 
-use super::{Port, PortError, serial::SerialPort};
+use super::{
+    Port, PortError,
+    serial::SerialPort,
+    virtual_board::{VirtualPort, factory_board},
+};
 
-/// Ports with this prefix are boards in process: `virtual:esptool-915`.
+/// Ports with this prefix are boards in process: `virtual:W25Q128FV` has that flash, factory-new.
 pub const VIRTUAL_PREFIX: &str = "virtual:";
 
 /// Opens `name` at `baud`.
 ///
 /// # Errors
 ///
-/// [`PortError::Open`].
+/// [`PortError::Open`], [`PortError::Board`].
 pub fn open(name: &str, baud: u32) -> Result<Box<dyn Port>, PortError> {
-    if let Some(case) = name.strip_prefix(VIRTUAL_PREFIX) {
-        let cause = io::Error::new(io::ErrorKind::Unsupported, format!("no board {case:?} yet"));
-        return Err(PortError::Open { name: name.to_owned(), cause });
+    if let Some(part) = name.strip_prefix(VIRTUAL_PREFIX) {
+        let board = Arc::new(Mutex::new(factory_board(part)?));
+        return Ok(Box::new(VirtualPort::new(name, board)));
     }
     Ok(Box::new(SerialPort::open(name, baud)?))
 }

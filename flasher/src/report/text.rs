@@ -7,6 +7,7 @@ use esp32_flasher::{
     flash::EraseReport,
     identity::Identity,
     progress::Phase,
+    protect::Protected,
     session::Warning,
     status::StatusReport,
     write::{Mismatch, WriteReport},
@@ -25,7 +26,10 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         }
         Event::Chip { chip } => write_chip(out, chip),
         Event::Flash { identity } => write_flash(out, identity),
-        Event::Status { status } => writeln!(out, "Status: {status}"),
+        Event::Status { status, protected } => {
+            writeln!(out, "Status: {status}")?;
+            protected.iter().try_for_each(|(part, range)| write_protected(out, part, range))
+        }
         Event::StatusWritten { report } => write_status_report(out, report),
         Event::Progress { phase, offset, done, total } => {
             let percent = done * 100 / (*total).max(1);
@@ -70,6 +74,23 @@ fn warning_text(warning: Warning) -> &'static str {
             "the port has no modem lines, so the chip was not reset; that is normal on a PTY"
         }
         Warning::StubWasRunning => "a stub was already running; going on with it",
+    }
+}
+
+fn write_protected(out: &mut dyn Write, part: &str, protected: &Protected) -> io::Result<()> {
+    match protected {
+        Protected::Range(range) if range.is_empty() => {
+            writeln!(out, "  on {part}: nothing is protected by these registers")
+        }
+        Protected::Range(range) => {
+            writeln!(
+                out,
+                "  on {part}: {:#08x} to {:#08x} is write protected",
+                range.start, range.end
+            )
+        }
+        Protected::ByLocks => writeln!(out, "  on {part}: individual locks decide"),
+        Protected::Unknown => writeln!(out, "  on {part}: cannot be told from these registers"),
     }
 }
 

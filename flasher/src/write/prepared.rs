@@ -75,7 +75,11 @@ impl Prepared {
         };
         let (head, tail) = data.split_at(compressed_len);
         let tail_offset = image.offset.saturating_add(len32(head));
-        let pieces = [piece(image.offset, head, true), piece(tail_offset, tail, false)];
+        let overflow = match dialect {
+            Dialect::Rom => tail.first().copied().or(Some(FILL)),
+            Dialect::Stub => None,
+        };
+        let pieces = [deflated(image.offset, head, overflow), raw(tail_offset, tail)];
         Self {
             offset: image.offset,
             len: len32(data),
@@ -91,19 +95,31 @@ impl Prepared {
     }
 }
 
-fn piece(offset: u32, data: &[u8], compress: bool) -> Option<Piece> {
-    if data.is_empty() {
-        return None;
+/// A compressed piece. `overflow` is one byte more for the stream: the ROM programs its last window
+/// when that byte no longer fits, and the byte itself never.
+fn deflated(offset: u32, data: &[u8], overflow: Option<u8>) -> Option<Piece> {
+    let padded = whole_words(data);
+    let len = len32(&padded);
+    let mut plain = padded.clone();
+    plain.extend(overflow);
+    let stream = miniz_oxide::deflate::compress_to_vec_zlib(&plain, COMPRESSION_LEVEL);
+    if stream.len() < padded.len() {
+        Some(Piece { offset, len, body: Body::Deflated(stream) })
+    } else {
+        raw(offset, data)
     }
+}
+
+fn raw(offset: u32, data: &[u8]) -> Option<Piece> {
+    let padded = whole_words(data);
+    let len = len32(&padded);
+    (len > 0).then_some(Piece { offset, len, body: Body::Raw(padded) })
+}
+
+fn whole_words(data: &[u8]) -> Vec<u8> {
     let mut padded = data.to_vec();
     padded.resize(data.len().next_multiple_of(WORD_BYTES), FILL);
-    if compress {
-        let stream = miniz_oxide::deflate::compress_to_vec_zlib(&padded, COMPRESSION_LEVEL);
-        if stream.len() < padded.len() {
-            return Some(Piece { offset, len: len32(&padded), body: Body::Deflated(stream) });
-        }
-    }
-    Some(Piece { offset, len: len32(&padded), body: Body::Raw(padded) })
+    padded
 }
 
 fn len32(bytes: &[u8]) -> u32 {

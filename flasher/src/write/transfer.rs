@@ -33,6 +33,7 @@ pub struct WriteReport {
     /// Bytes that went over the line as data.
     pub wire_bytes: u64,
     /// Time that it took.
+    #[serde(rename = "elapsed_s", serialize_with = "crate::progress::seconds")]
     pub elapsed: Duration,
     /// Times that a transfer had to be begun again.
     pub restarts: u32,

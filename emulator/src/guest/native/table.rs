@@ -18,7 +18,7 @@ pub(crate) struct RomFunction<F> {
 }
 
 /// The function that starts at `address`.
-pub(crate) fn find<F: SpiDevice + 'static>(address: u32) -> Option<&'static RomFunction<F>> {
+pub(crate) fn find<F: SpiDevice>(address: u32) -> Option<&'static RomFunction<F>> {
     let rows = Table::<F>::ROWS;
     let at = rows.binary_search_by_key(&address, |row| row.address).ok()?;
     rows.get(at)
@@ -34,7 +34,7 @@ const fn name<F>(address: u32, symbol: &'static str) -> RomFunction<F> {
 
 struct Table<F>(std::marker::PhantomData<F>);
 
-impl<F: SpiDevice + 'static> Table<F> {
+impl<F: SpiDevice> Table<F> {
     /// Sorted by address.
     const ROWS: &'static [RomFunction<F>] = &[
         name(0x4000_074C, "_xtos_set_exception_handler"),

@@ -1,0 +1,281 @@
+//! From a board file to a board.
+
+use std::{fs, path::Path};
+
+use spi_nor::part::{Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget};
+
+use crate::{
+    board::{Board, BoardSetup},
+    flash::{FlashState, NorFlash, Pins},
+    rom::personality::{BootPersonality, BootStep},
+    soc::{Crystal as SocCrystal, Identity},
+};
+
+use super::{
+    BoardFlash, CaseError, Crystal, HiddenLock, Image, Inconsistency, Level, LoadedBoard, Package,
+    Revision,
+    board_flash::{OnChange, SideEffect},
+    image,
+};
+
+/// A board of a case or a board file.
+pub type CaseBoard = Board<BoardFlash>;
+
+impl LoadedBoard {
+    /// Powers the board on.
+    ///
+    /// # Errors
+    ///
+    /// The part does not exist, an image file cannot be read, or something does not fit the part.
+    pub fn into_board(self) -> Result<CaseBoard, CaseError> {
+        let flash = self.flash()?;
+        Ok(Board::power_on(self.setup(), flash))
+    }
+
+    /// The flash with everything that the file says of it.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::into_board`].
+    pub fn flash(&self) -> Result<BoardFlash, CaseError> {
+        let part = self.part()?;
+        let setup = &self.file.flash;
+        let mut state = FlashState::factory(&part);
+        for (name, value) in &setup.registers {
+            self.has_register(&part, *name)?;
+            state.set_register(*name, *value);
+        }
+        if matches!(setup.hidden, Some(HiddenLock::StatusRow { damaged: true, .. })) {
+            state.damaged_row = Some(0..part.capacity_bytes);
+        }
+        let side_effect = self.side_effect(&part)?;
+        let capacity = part.capacity_bytes;
+        let mut nor = NorFlash::new(part, state).map_err(|error| {
+            self.wrong("flash.part", Inconsistency::PartFile(error.to_string()))
+        })?;
+        self.fill(&setup.image, capacity, &mut nor)?;
+        for (name, value) in &setup.volatile_registers {
+            nor.set_volatile(*name, *value);
+        }
+        let pins = self.file.pins;
+        nor.set_pins(Pins { wp_high: pins.wp == Level::High, hold_high: pins.hold == Level::High });
+        nor.set_supply_mv(self.file.power.supply_mv.get());
+        let _ = nor.take_dirty();
+        let boot = &self.file.boot;
+        let on_change = OnChange { damages_row: boot.damages_status_row, supply: boot.supply_mv };
+        Ok(BoardFlash::new(nor, self.file.faults.clone(), on_change, side_effect))
+    }
+
+    /// The part as this board has it.
+    ///
+    /// # Errors
+    ///
+    /// The part does not exist or its file is wrong.
+    pub fn part(&self) -> Result<Part, CaseError> {
+        let setup = &self.file.flash;
+        let mut part = match (&setup.part, &setup.part_file) {
+            (Some(name), None) => spi_nor::catalog::part(name).ok_or_else(|| {
+                self.wrong("flash.part", Inconsistency::UnknownPart(name.clone()))
+            })?,
+            (None, Some(path)) => {
+                let path = self.folder.join(path);
+                let text = fs::read_to_string(&path)
+                    .map_err(|cause| CaseError::Read { path: path.clone(), cause })?;
+                Part::parse(&text, &path.display().to_string()).map_err(|error| {
+                    self.wrong("flash.part-file", Inconsistency::PartFile(error.to_string()))
+                })?
+            }
+            _ => return Err(self.wrong("flash", Inconsistency::PartOrFile)),
+        };
+        self.override_part(&mut part);
+        Ok(part)
+    }
+
+    fn override_part(&self, part: &mut Part) {
+        let overrides = &self.file.flash.overrides;
+        if let Some(latch) = overrides.write_enable_latch_after_refusal {
+            part.refused.write_enable_latch = latch;
+        }
+        if let Some(rule) = overrides.chip_erase_rule {
+            part.chip_erase.rule = rule;
+        }
+        if let Some(both) = overrides.both_lock_bits {
+            part.status_lock.both = both;
+        }
+        if let Some(mv) = overrides.write_inhibit_mv {
+            part.write_inhibit_mv = mv.get();
+        }
+        if let Some(sfdp) = &overrides.sfdp {
+            part.sfdp = Some(sfdp.clone());
+        }
+        if let Some(counts) = &overrides.status_write_01h_bytes {
+            part.status_write.retain(|form| form.opcode != 0x01);
+            part.status_write.extend(counts.iter().map(|count| status_write_form(*count)));
+        }
+        if let Some(clears) = &overrides.one_byte_01h_clears {
+            for form in &mut part.status_write {
+                if form.opcode == 0x01 && form.to.len() == 1 {
+                    form.clears.clone_from(clears);
+                }
+            }
+        }
+        if overrides.has_31h == Some(false) {
+            part.status_write.retain(|form| form.opcode != 0x31);
+        }
+        for (name, mask) in &overrides.fixed_bits {
+            let fixed = self.file.flash.registers.get(name).copied().unwrap_or(0);
+            for bit in part.registers.get_mut(name).into_iter().flat_map(|it| &mut it.bits) {
+                if mask >> bit.bit & 1 == 1 {
+                    bit.kind = spi_nor::part::BitKind::Reserved;
+                    bit.factory = fixed >> bit.bit & 1;
+                }
+            }
+        }
+        if let Some(HiddenLock::RegisterBit { register, bit }) = &self.file.flash.hidden {
+            protect_by_bit(part, *register, *bit);
+        }
+    }
+
+    /// What the board is apart from its flash.
+    #[must_use]
+    pub fn setup(&self) -> BoardSetup {
+        let chip = &self.file.chip;
+        let (revision_major, revision_minor) = match chip.revision {
+            Revision::V1_0 => (1, 0),
+            Revision::V1_1 => (1, 1),
+            Revision::V3_0 => (3, 0),
+            Revision::V3_1 => (3, 1),
+        };
+        let identity = Identity {
+            mac: chip.mac.0,
+            revision_major,
+            revision_minor,
+            package: match chip.package {
+                Package::D0wdq6 => 0,
+                Package::D0wd => 1,
+                Package::D2wd => 2,
+                Package::U4wdh => 4,
+                Package::PicoD4 => 5,
+                Package::PicoV302 => 6,
+                Package::D0wdr2 => 7,
+            },
+            crystal: match chip.crystal {
+                Crystal::Mhz40 => SocCrystal::Mhz40,
+                Crystal::Mhz26 => SocCrystal::Mhz26,
+            },
+            console_debug_disabled: chip.console_debug_disabled,
+            download_disabled: chip.download_disabled,
+        };
+        BoardSetup {
+            identity,
+            strap: chip.strap.get(),
+            personality: Some(self.personality()),
+            ..BoardSetup::default()
+        }
+    }
+
+    /// The boot as steps.
+    fn personality(&self) -> BootPersonality {
+        let boot = &self.file.boot;
+        let hex = spi_nor::part::HexBytes;
+        let mut steps: Vec<_> =
+            boot.all_register_writes().into_iter().map(BootStep::UpdateRegister).collect();
+        steps.extend(boot.output.iter().map(|line| BootStep::Text { text: format!("{line}\r\n") }));
+        for write in &boot.app_writes {
+            let address = write.at.to_be_bytes().into_iter().skip(1);
+            let out = [0x02].into_iter().chain(address).chain(write.hex.0.iter().copied());
+            steps.push(BootStep::Spi { out: hex(vec![0x06]), read_bytes: 0 });
+            steps.push(BootStep::Spi { out: hex(out.collect()), read_bytes: 0 });
+            steps.push(BootStep::WaitIdle {});
+        }
+        BootPersonality { steps, repeat_from: None }
+    }
+
+    fn side_effect(&self, part: &Part) -> Result<Option<SideEffect>, CaseError> {
+        let Some(HiddenLock::SideEffect { bit, cleared_by }) = &self.file.flash.hidden else {
+            return Ok(None);
+        };
+        let found = part.registers.iter().find_map(|(name, register)| {
+            register.bits.iter().find(|it| &it.name == bit).map(|it| (*name, it.bit))
+        });
+        let (register, position) = found.ok_or_else(|| {
+            self.wrong(
+                "flash.hidden",
+                Inconsistency::PartFile(format!("the part has no bit {bit}")),
+            )
+        })?;
+        let mask = 1_u8.checked_shl(position.into()).unwrap_or(0);
+        Ok(Some(SideEffect { register, mask, cleared_by: cleared_by.clone() }))
+    }
+
+    fn fill(&self, image: &Image, capacity: u32, nor: &mut NorFlash) -> Result<(), CaseError> {
+        let check = |key, at: u32, bytes: usize| {
+            let end = u64::from(at) + u64::try_from(bytes).unwrap_or(u64::MAX);
+            if end <= u64::from(capacity) {
+                return Ok(());
+            }
+            Err(self.wrong(key, Inconsistency::BeyondArray { end, capacity }))
+        };
+        if let Some(pattern) = &image.pattern {
+            let bytes = usize::try_from(pattern.bytes).unwrap_or(usize::MAX);
+            check("flash.image.pattern", pattern.at, bytes)?;
+            nor.load_image(pattern.at, &image::bootable(pattern.seed, bytes));
+        }
+        if let Some(file) = &image.file {
+            let data = read(&self.folder.join(&file.path))?;
+            check("flash.image.file", file.at, data.len())?;
+            nor.load_image(file.at, &data);
+        }
+        for piece in &image.pieces {
+            check("flash.image.pieces", piece.at, piece.hex.0.len())?;
+            nor.load_image(piece.at, &piece.hex.0);
+        }
+        Ok(())
+    }
+
+    fn has_register(&self, part: &Part, name: RegisterName) -> Result<(), CaseError> {
+        if part.registers.contains_key(&name) {
+            return Ok(());
+        }
+        let known: Vec<_> =
+            part.registers.keys().map(|it| format!("{it:?}").to_lowercase()).collect();
+        let register = format!("{name:?}").to_lowercase();
+        let problem = Inconsistency::NoSuchRegister { register, known: known.join(", ") };
+        Err(self.wrong("flash.registers", problem))
+    }
+
+    fn wrong(&self, key: &'static str, problem: Inconsistency) -> CaseError {
+        CaseError::Inconsistent { file: self.origin.clone(), key, problem }
+    }
+}
+
+fn read(path: &Path) -> Result<Vec<u8>, CaseError> {
+    fs::read(path).map_err(|cause| CaseError::Read { path: path.to_owned(), cause })
+}
+
+/// 01h with `count` data bytes: SR1, SR2, SR3.
+fn status_write_form(count: u8) -> StatusWrite {
+    let targets = [WriteTarget::Sr1, WriteTarget::Sr2, WriteTarget::Sr3];
+    let to = targets.into_iter().take(count.into()).collect();
+    StatusWrite { opcode: 0x01, to, clears: Vec::new(), confidence: None }
+}
+
+/// Makes one register bit protect the whole array (QUIRKS part 3, H1).
+fn protect_by_bit(part: &mut Part, register: RegisterName, bit: u8) {
+    let bits = part.registers.get(&register).into_iter().flat_map(|it| &it.bits);
+    let Some(name) = bits.into_iter().find(|it| it.bit == bit).map(|it| it.name.clone()) else {
+        return;
+    };
+    let row = ProtectionRow {
+        bits: [(name, 1)].into_iter().collect(),
+        start: 0,
+        end: part.capacity_bytes,
+    };
+    match &mut part.protection {
+        Protection::BlockProtect { exceptions, .. }
+        | Protection::InverseBlockProtect { exceptions, .. }
+        | Protection::SymmetricBlockProtect { exceptions, .. } => exceptions.insert(0, row),
+        Protection::Table { rows } => rows.insert(0, row),
+        other => *other = Protection::Table { rows: vec![row] },
+    }
+}

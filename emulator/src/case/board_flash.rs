@@ -1,0 +1,189 @@
+//! The flash of a board with the board's faults around it.
+//!
+//! A decorator: the part itself knows nothing of faults. Everything here is deterministic.
+
+use crate::{
+    flash::NorFlash,
+    spi::{SpiDevice, Transaction},
+    time::Instant,
+    trace::{Event, Trace},
+};
+
+use super::{Faults, SupplyMillivolts, WriteForm};
+
+/// Opcodes of array reads that noise disturbs.
+const ARRAY_READS: [u8; 2] = [0x03, 0x0b];
+
+/// A part with faults around it.
+#[derive(Debug, Clone)]
+pub struct BoardFlash {
+    nor: NorFlash,
+    faults: Faults,
+    /// Answers of each faulty register read so far.
+    read_counts: Vec<u32>,
+    noise: fastrand::Rng,
+    on_change: OnChange,
+    side_effect: Option<SideEffect>,
+}
+
+/// What the first register write that changes a stored value does besides (the boot's brown-out,
+/// the boot's supply).
+#[derive(Debug, Clone, Copy, Default)]
+pub(super) struct OnChange {
+    pub(super) damages_row: bool,
+    pub(super) supply: Option<SupplyMillivolts>,
+}
+
+/// A bit that other register writes clear.
+#[derive(Debug, Clone)]
+pub(super) struct SideEffect {
+    pub(super) register: spi_nor::part::RegisterName,
+    pub(super) mask: u8,
+    pub(super) cleared_by: Vec<WriteForm>,
+}
+
+impl BoardFlash {
+    pub(super) fn new(
+        nor: NorFlash,
+        faults: Faults,
+        on_change: OnChange,
+        side_effect: Option<SideEffect>,
+    ) -> Self {
+        let read_counts = vec![0; faults.register_reads.len()];
+        let seed = faults.read_noise.map_or(0, |noise| noise.seed);
+        let noise = fastrand::Rng::with_seed(seed);
+        Self { nor, faults, read_counts, noise, on_change, side_effect }
+    }
+
+    /// The part.
+    #[must_use]
+    pub fn nor(&self) -> &NorFlash {
+        &self.nor
+    }
+
+    /// The part, from outside of the board's time.
+    pub fn nor_mut(&mut self) -> &mut NorFlash {
+        &mut self.nor
+    }
+
+    /// Changes what the part is told.
+    fn disturb_input(&self, mosi: &[u8]) -> Option<Vec<u8>> {
+        let (opcode, data) = mosi.split_first()?;
+        let part = self.nor.part();
+        if self.faults.register_write_stuck_high
+            && part.status_write.iter().any(|form| form.opcode == *opcode)
+        {
+            return Some([*opcode].into_iter().chain(data.iter().map(|_| 0xff)).collect());
+        }
+        if self.faults.program_lost && part.instructions.page_program.contains(opcode) {
+            let (address, data) = data.split_at(data.len().min(3));
+            let blank = data.iter().map(|_| 0xff);
+            return Some(
+                [*opcode].into_iter().chain(address.iter().copied()).chain(blank).collect(),
+            );
+        }
+        None
+    }
+
+    /// Changes what the part answers.
+    fn disturb_output(&mut self, opcode: u8, miso: &mut [u8]) {
+        for (fault, count) in self.faults.register_reads.iter().zip(&mut self.read_counts) {
+            if fault.opcode == opcode && !miso.is_empty() {
+                *count = count.saturating_add(1);
+                let past = fault.count.map_or(u32::MAX, |count| fault.from.saturating_add(count));
+                if *count >= fault.from && *count < past {
+                    miso.fill(fault.value);
+                }
+            }
+        }
+        if let Some(noise) = self.faults.read_noise
+            && ARRAY_READS.contains(&opcode)
+            && self.noise.u8(0..100) < noise.reads.get()
+            && !miso.is_empty()
+        {
+            let at = self.noise.usize(0..miso.len());
+            if let Some(byte) = miso.get_mut(at) {
+                *byte ^= 1 << self.noise.u8(0..8);
+            }
+        }
+    }
+
+    /// What a register write causes besides.
+    fn after_register_write(
+        &mut self,
+        now: Instant,
+        mosi: &[u8],
+        changed: bool,
+        trace: &mut Trace,
+    ) {
+        if let (Some(effect), Some((opcode, data))) = (self.side_effect.clone(), mosi.split_first())
+            && effect
+                .cleared_by
+                .iter()
+                .any(|form| form.opcode == *opcode && usize::from(form.bytes) == data.len())
+        {
+            let mut state = self.nor.snapshot();
+            state.set_register(effect.register, state.register(effect.register) & !effect.mask);
+            let volatile = self.nor.register(effect.register) & !effect.mask;
+            self.rewrite(now, state);
+            self.nor.set_volatile(effect.register, volatile);
+        }
+        if !changed {
+            return;
+        }
+        let on_change = std::mem::take(&mut self.on_change);
+        if on_change.damages_row {
+            let mut state = self.nor.snapshot();
+            state.damaged_row = Some(0..self.nor.part().capacity_bytes);
+            self.rewrite(now, state);
+            trace.push(now, Event::Note { what: "brown-out damages the status row".to_owned() });
+        }
+        if let Some(supply) = on_change.supply {
+            self.nor.set_supply_mv(supply.get());
+            trace.push(now, Event::Note { what: format!("flash supply is {} mV", supply.get()) });
+        }
+    }
+
+    fn rewrite(&mut self, now: Instant, state: crate::flash::FlashState) {
+        // The state is the part's own, so it fits.
+        let _ = self.nor.restore(state, now);
+    }
+
+    fn stored(&self) -> Vec<u8> {
+        let state = self.nor.state();
+        self.nor.part().registers.keys().map(|name| state.register(*name)).collect()
+    }
+}
+
+impl SpiDevice for BoardFlash {
+    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        let Some(&opcode) = transaction.mosi.first() else {
+            return self.nor.transfer(now, transaction, trace);
+        };
+        let writes = self.nor.part().status_write.iter().any(|form| form.opcode == opcode);
+        let before = writes.then(|| self.stored());
+        if let Some(mosi) = self.disturb_input(transaction.mosi) {
+            let mut disturbed = Transaction {
+                mosi: &mosi,
+                miso: transaction.miso,
+                command_lines: transaction.command_lines,
+            };
+            self.nor.transfer(now, &mut disturbed, trace);
+        } else {
+            self.nor.transfer(now, transaction, trace);
+        }
+        self.disturb_output(opcode, transaction.miso);
+        if let Some(before) = before {
+            let changed = before != self.stored();
+            self.after_register_write(now, transaction.mosi, changed, trace);
+        }
+    }
+
+    fn busy_until(&self) -> Option<Instant> {
+        self.nor.busy_until()
+    }
+
+    fn power_cycle(&mut self, now: Instant) {
+        self.nor.power_cycle(now);
+    }
+}

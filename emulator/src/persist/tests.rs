@@ -1,0 +1,53 @@
+use super::*;
+use crate::{
+    case::LoadedBoard,
+    spi::{CommandLines, SpiDevice, Transaction},
+    trace::Trace,
+};
+
+fn flash() -> NorFlash {
+    LoadedBoard::with_part("W25Q32JV").flash().expect("in the catalogue").nor().clone()
+}
+
+fn send(flash: &mut NorFlash, mosi: &[u8]) {
+    let mut transaction = Transaction { mosi, miso: &mut [], command_lines: CommandLines::One };
+    let now = flash.busy_until().unwrap_or(Instant::ZERO);
+    flash.transfer(now, &mut transaction, &mut Trace::default());
+}
+
+#[test]
+fn cells_and_registers_are_there_for_the_next_process_without_a_close() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    let mut first = flash();
+    let store = ImageStore::open(&path, &mut first).expect("made");
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0x02, 0x00, 0x12, 0x34, 0xab]);
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0x01, 0x1c]);
+    store.store(&mut first).expect("stored");
+    let mut second = flash();
+    ImageStore::open(&path, &mut second).expect("loaded");
+    let mut byte = [0];
+    second.read_cells(0x1234, &mut byte);
+    assert_eq!(byte, [0xab]);
+    assert_eq!(second.register(RegisterName::Sr1), 0x1c);
+    assert_eq!(fs::metadata(&path).expect("there").len(), 4 * 1024 * 1024);
+}
+
+#[test]
+fn an_image_of_another_size_is_refused() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    fs::write(&path, [0; 100]).expect("written");
+    let error = ImageStore::open(&path, &mut flash()).expect_err("too short");
+    assert!(error.to_string().ends_with("100 bytes, but the part has 4194304"));
+}
+
+#[test]
+fn a_damaged_state_file_is_an_error() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    fs::write(folder.path().join("flash.bin.state"), "{").expect("written");
+    assert!(matches!(ImageStore::open(&path, &mut flash()), Err(PersistError::State { .. })));
+}

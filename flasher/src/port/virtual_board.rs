@@ -1,0 +1,121 @@
+//! A board in process: the same sessions as over a line, in virtual time.
+//!
+//! Waiting costs nothing: the clock jumps to what the board does next, or to the deadline.
+
+use std::{
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use esp32_emulator::{
+    board::{Board, BoardSetup, ControlLines},
+    flash::{FlashState, ModelError, NorFlash},
+    spi::SpiDevice,
+    time::Instant,
+};
+use spi_nor::catalog;
+
+use super::{Lines, Port, PortError};
+
+/// A port over a board. The board is shared, so that its owner can look at its trace and flash.
+pub struct VirtualPort<F> {
+    name: String,
+    board: Arc<Mutex<Board<F>>>,
+    now: Instant,
+}
+
+/// A board that cannot be made.
+#[derive(Debug, thiserror::Error)]
+pub enum BoardError {
+    /// There is no such part in the catalogue.
+    #[error("there is no flash part {name:?}; `emulator list parts` shows them")]
+    Part {
+        /// The name.
+        name: String,
+    },
+    /// The part cannot be modelled.
+    #[error(transparent)]
+    Model(#[from] ModelError),
+}
+
+/// A board with a factory-new flash `part` of the catalogue, in download mode.
+///
+/// # Errors
+///
+/// [`BoardError`] if there is no such part.
+pub fn factory_board(part: &str) -> Result<Board<NorFlash>, BoardError> {
+    let part = catalog::part(part).ok_or_else(|| BoardError::Part { name: part.to_owned() })?;
+    let state = FlashState::factory(&part);
+    Ok(Board::power_on(BoardSetup::default(), NorFlash::new(part, state)?))
+}
+
+impl<F: SpiDevice> VirtualPort<F> {
+    /// A port over `board`, from the board's present time on.
+    #[must_use]
+    pub fn new(name: &str, board: Arc<Mutex<Board<F>>>) -> Self {
+        let now = lock(&board).now();
+        Self { name: name.to_owned(), board, now }
+    }
+}
+
+/// A panic elsewhere does not make the board's state wrong for this port.
+fn lock<F>(board: &Mutex<Board<F>>) -> MutexGuard<'_, Board<F>> {
+    board.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn instant(span: Duration) -> Instant {
+    Instant::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
+}
+
+impl<F: SpiDevice + Send> Port for VirtualPort<F> {
+    fn name(&self) -> &str {
+        &self.name
+    }
+
+    fn write(&mut self, bytes: &[u8]) -> Result<(), PortError> {
+        lock(&self.board).receive(self.now, bytes);
+        Ok(())
+    }
+
+    fn read(&mut self, out: &mut Vec<u8>, deadline: Duration) -> Result<usize, PortError> {
+        let deadline = instant(deadline);
+        let before = out.len();
+        let mut board = lock(&self.board);
+        loop {
+            board.transmit(self.now, out);
+            if out.len() > before {
+                return Ok(out.len() - before);
+            }
+            match board.next_event() {
+                Some(due) if due <= deadline => self.now = self.now.max(due),
+                _ if self.now >= deadline => return Ok(0),
+                _ => self.now = deadline,
+            }
+        }
+    }
+
+    fn set_lines(&mut self, lines: Lines) -> Result<(), PortError> {
+        let Lines { dtr, rts } = lines;
+        lock(&self.board).set_lines(self.now, ControlLines { dtr, rts });
+        Ok(())
+    }
+
+    fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
+        lock(&self.board).set_host_baud(self.now, Some(baud));
+        Ok(())
+    }
+
+    fn flush_input(&mut self) -> Result<(), PortError> {
+        lock(&self.board).transmit(self.now, &mut Vec::new());
+        Ok(())
+    }
+
+    fn now(&self) -> Duration {
+        Duration::from_nanos(self.now.as_nanos())
+    }
+
+    fn wait(&mut self, span: Duration) {
+        self.now = instant(self.now().saturating_add(span));
+        lock(&self.board).advance(self.now);
+    }
+}

@@ -1,0 +1,162 @@
+//! Sessions with the board in process: what the flash holds afterwards is the witness.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+use std::sync::{Arc, Mutex};
+
+use esp32_emulator::{board::Board, flash::NorFlash};
+use esp32_flasher::{
+    chip::Chip,
+    identity::Identity,
+    port::virtual_board::{VirtualPort, factory_board},
+    reset::ResetStrategy,
+    session::Session,
+    status::Persistence,
+    write::{Image, Prepared, WriteError},
+};
+use spi_nor::part::RegisterName;
+
+type Shared = Arc<Mutex<Board<NorFlash>>>;
+
+fn connect(part: &str) -> (Session, Shared) {
+    let board = Arc::new(Mutex::new(factory_board(part).unwrap()));
+    let mut session = Session::new(Box::new(VirtualPort::new("virtual", Arc::clone(&board))));
+    session.connect(&[ResetStrategy::unix_tight()], 3).unwrap();
+    (session, board)
+}
+
+fn cells(board: &Shared, address: u32, len: usize) -> Vec<u8> {
+    let mut bytes = vec![0; len];
+    board.lock().unwrap().flash().read_cells(address, &mut bytes);
+    bytes
+}
+
+/// Compressible, and different from sector to sector.
+fn image(offset: u32, len: usize) -> Image {
+    let data = (0..len).map(|at| (at / 97 % 251) as u8 ^ (at % 5) as u8).collect();
+    Image { name: "image".into(), offset, data }
+}
+
+#[test]
+fn the_chip_of_issue_915_identifies_itself() {
+    let (mut session, _) = connect("W25Q128FV");
+    let chip = Chip::read(&mut session).unwrap();
+    assert_eq!(chip.mac.to_string(), "94:e6:86:24:8b:9c");
+    assert!(chip.mac_crc_ok);
+    assert_eq!((chip.package, chip.revision_major, chip.crystal_mhz), ("ESP32-D0WD", 3, 40));
+}
+
+#[test]
+fn the_flash_is_found_in_the_catalogue() {
+    let (mut session, _) = connect("W25Q128FV");
+    let identity = Identity::of(session.attach_flash().unwrap());
+    assert_eq!(identity.id.jedec, [0xef, 0x40, 0x18]);
+    assert_eq!(session.flash_bytes(), 16 << 20);
+    assert!(identity.candidates.iter().any(|part| part.name == "W25Q128FV"));
+}
+
+#[test]
+fn a_write_verifies_and_leaves_its_neighbours_alone() {
+    for (len, compress) in
+        [(100_000, true), (0x8000, true), (3 * 0x8000, true), (5001, true), (40_000, false)]
+    {
+        let (mut session, board) = connect("W25Q32JV");
+        // Old content before and behind the image, in sectors that the write does not need.
+        let offset = 0x1_0000_usize;
+        let end = (offset + len).next_multiple_of(0x1000);
+        let old = vec![0x5a; 0x1_0000];
+        let mut owner = board.lock().unwrap();
+        owner.flash_mut().load_image(0, &old);
+        owner.flash_mut().load_image(u32::try_from(end).unwrap(), &old);
+        drop(owner);
+        session.attach_flash().unwrap();
+        let image = image(0x1_0000, len);
+        let prepared = Prepared::new(&image, session.dialect(), compress);
+        session.write(&prepared, &mut |_| {}).unwrap();
+        let got = cells(&board, 0x1_0000, len);
+        let first = got.iter().zip(&image.data).position(|(a, b)| a != b);
+        assert_eq!(first, None, "{len} bytes");
+        session.verify(&prepared).unwrap();
+        assert_eq!(cells(&board, 0, 0x1_0000), old, "before, {len} bytes");
+        assert_eq!(
+            cells(&board, u32::try_from(end).unwrap(), 0x1_0000),
+            old,
+            "behind, {len} bytes"
+        );
+        let sr1 = board.lock().unwrap().flash().register(RegisterName::Sr1);
+        assert_eq!(sr1 & 0x1c, 0, "the ROM did not protect the chip");
+    }
+}
+
+#[test]
+fn a_file_reads_back() {
+    let (mut session, board) = connect("W25Q32JV");
+    board.lock().unwrap().flash_mut().load_image(0x3001, b"across a sector");
+    session.attach_flash().unwrap();
+    let data = session.read_flash(0x2ff0, 200, &mut |_| {}).unwrap();
+    assert_eq!(&data[0x11..0x20], b"across a sector");
+    assert_eq!(data.len(), 200);
+}
+
+#[test]
+fn an_erase_takes_the_time_of_the_part() {
+    let (mut session, board) = connect("W25Q32JV");
+    board.lock().unwrap().flash_mut().load_image(0x1_f000, &vec![0; 0x2_2000]);
+    session.attach_flash().unwrap();
+    let report = session.erase_region(0x1_f000, 0x2_1000, &mut |_| {}).unwrap();
+    assert_eq!(report.instructions, 3, "one sector, two blocks");
+    assert_eq!(report.not_busy, 0);
+    assert!(cells(&board, 0x1_f000, 0x2_1000).iter().all(|byte| *byte == 0xff));
+    assert_eq!(cells(&board, 0x4_0000, 0x1000), vec![0; 0x1000]);
+}
+
+#[test]
+fn a_refused_erase_takes_no_time() {
+    let (mut session, board) = connect("W25Q32JV");
+    session.attach_flash().unwrap();
+    session.write_status(&[0x1c], Persistence::NonVolatile).unwrap();
+    board.lock().unwrap().flash_mut().load_image(0, &[0; 16]);
+    let report = session.erase_chip().unwrap();
+    assert_eq!((report.instructions, report.not_busy), (1, 1));
+    assert_eq!(cells(&board, 0, 16), [0; 16]);
+}
+
+#[test]
+fn a_status_write_reaches_the_part_and_an_equal_value_is_not_written() {
+    for part in ["W25Q32JV", "GD25Q32C", "GD25Q128E"] {
+        let (mut session, board) = connect(part);
+        session.attach_flash().unwrap();
+        let first = session.write_status(&[0x1c, 0x02], Persistence::NonVolatile).unwrap();
+        assert!(first.reached, "{part}: {first:?}");
+        assert_eq!(board.lock().unwrap().flash().register(RegisterName::Sr1) & 0x1c, 0x1c);
+        let again = session.write_status(&[0x1c, 0x02], Persistence::NonVolatile).unwrap();
+        assert!(again.reached && again.sent.is_empty(), "{part}");
+    }
+}
+
+#[test]
+fn complement_protection_shows_as_a_block_not_taken_or_as_a_mismatch() {
+    // CMP with BP = 0 protects everything, and the ROM keeps it (FIELD-CASES `by25q64as-cmp`).
+    let (mut session, _) = connect("BY25Q64AS");
+    session.attach_flash().unwrap();
+    session.write_status(&[0x00, 0x40], Persistence::NonVolatile).unwrap();
+    let mut image = image(0x1_0000, 70_000);
+    // The ROM compares by XOR only, and that of the first block would be that of blank flash.
+    image.data[0] ^= 0x5a;
+    let raw = Prepared::new(&image, session.dialect(), false);
+    let error = session.write(&raw, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::NotTaken { offset: 0x1_0000 }), "{error}");
+    let windows = Image { data: image.data[..0x1_0000].to_vec(), ..image };
+    let deflated = Prepared::new(&windows, session.dialect(), true);
+    session.write(&deflated, &mut |_| {}).unwrap();
+    let Err(WriteError::Mismatch(mismatch)) = session.verify(&deflated) else { panic!() };
+    assert!(mismatch.is_blank());
+}
+
+#[test]
+fn the_rate_changes_on_both_sides() {
+    let (mut session, board) = connect("W25Q32JV");
+    session.change_baud(115_200, 921_600).unwrap();
+    assert!((board.lock().unwrap().baud() - 921_600) < 10_000);
+    Chip::read(&mut session).unwrap();
+}
