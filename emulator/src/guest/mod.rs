@@ -154,10 +154,7 @@ impl Guest {
 
     /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
     /// takes longer. `Some` if it was the last.
-    pub(crate) fn turn<F: SpiDevice>(
-        &mut self,
-        machine: &mut Machine<F>,
-    ) -> Option<GuestEnd> {
+    pub(crate) fn turn<F: SpiDevice>(&mut self, machine: &mut Machine<F>) -> Option<GuestEnd> {
         let burst = self.next_burst(machine);
         if self.state == State::Waiting {
             let due = burst?;
@@ -224,9 +221,7 @@ impl Guest {
             }
             Stop::OutsideRam { pc } => self.call_rom(machine, pc),
             Stop::Interrupt { lines, .. } => self.interrupt(machine, lines),
-            Stop::Exception(exception) => {
-                Some(stop::exception(machine, &self.cpu, exception))
-            }
+            Stop::Exception(exception) => Some(stop::exception(machine, &self.cpu, exception)),
             Stop::Break { pc, .. } => Some(stop::breakpoint(machine, &self.cpu, pc)),
         }
     }
@@ -238,11 +233,7 @@ impl Guest {
     }
 
     /// Runs the ROM function at `pc`.
-    fn call_rom<F: SpiDevice>(
-        &mut self,
-        machine: &mut Machine<F>,
-        pc: u32,
-    ) -> Option<GuestEnd> {
+    fn call_rom<F: SpiDevice>(&mut self, machine: &mut Machine<F>, pc: u32) -> Option<GuestEnd> {
         let row = native::find::<F>(pc);
         let Some(run) = row.and_then(|row| row.run) else {
             let symbol = row.map(|row| row.symbol);

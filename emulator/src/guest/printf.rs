@@ -17,6 +17,7 @@ pub(crate) trait Arguments {
     fn byte(&mut self, address: u32) -> Result<u8, Fault>;
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "the flags of C's printf")]
 #[derive(Default)]
 struct Spec {
     left: bool,
@@ -253,7 +254,7 @@ mod tests {
     #[test]
     fn strings_come_from_memory_and_a_bad_pointer_is_a_fault() {
         let mut memory = b"%s %.2s %s\0".to_vec();
-        let place = memory.len() as u32;
+        let place = u32::try_from(memory.len()).unwrap();
         memory.extend_from_slice(b"board\0");
         let mut fixed = Fixed { memory, words: vec![place, place, 0] };
         assert_eq!(format(0, &mut fixed).unwrap(), b"board bo (null)");

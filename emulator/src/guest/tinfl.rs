@@ -56,8 +56,7 @@ impl Inflaters {
         flags: u32,
     ) -> Inflated {
         let core = self.take(pointer, start_over);
-        let (status, consumed, produced) =
-            decompress(core, input, ring, position, flags & FLAGS);
+        let (status, consumed, produced) = decompress(core, input, ring, position, flags & FLAGS);
         let (mut status, mut produced) = (status, produced);
         // The old generation reads zeros behind the input's end (XTENSA 1.7).
         while flags & HAS_MORE_INPUT == 0 && status == TINFLStatus::FailedCannotMakeProgress {
@@ -96,7 +95,7 @@ mod tests {
     const POINTER: u32 = 0x3FFD_4024;
 
     fn data(len: usize) -> Vec<u8> {
-        (0..len).map(|index| (index * index >> 7) as u8).collect()
+        (0..len).map(|index| ((index * index) >> 7).to_le_bytes()[0]).collect()
     }
 
     #[test]
@@ -111,8 +110,7 @@ mod tests {
         while let Some(mut chunk) = chunks.next() {
             let flags = 1 | if chunks.peek().is_some() { HAS_MORE_INPUT } else { 0 };
             while !chunk.is_empty() || status == 2 {
-                let done =
-                    inflaters.decompress(POINTER, start_over, chunk, &mut ring, at, flags);
+                let done = inflaters.decompress(POINTER, start_over, chunk, &mut ring, at, flags);
                 start_over = false;
                 out.extend_from_slice(&ring[at..at + done.produced]);
                 at = (at + done.produced) % ring.len();

@@ -176,11 +176,8 @@ impl Case {
             let later = board.now() + QUIET;
             board.advance(later);
             let (mosi, mut miso) = ([0x05], [0]);
-            let mut poll = Transaction {
-                mosi: &mosi,
-                miso: &mut miso,
-                command_lines: CommandLines::One,
-            };
+            let mut poll =
+                Transaction { mosi: &mosi, miso: &mut miso, command_lines: CommandLines::One };
             board.flash_mut().transfer(later, &mut poll, &mut Trace::default());
         }
         let flash = board.flash().inner();
@@ -234,7 +231,9 @@ impl Case {
         if self.spans_operations {
             // The instrument's flash is busy for one poll, this one for its time.
             for lines in [&mut got, &mut expected] {
-                lines.retain(|line| !line.starts_with("05  -> 03") && !line.starts_with("05  -> 1f"));
+                lines.retain(|line| {
+                    !line.starts_with("05  -> 03") && !line.starts_with("05  -> 1f")
+                });
             }
         }
         if self.is_hang() {

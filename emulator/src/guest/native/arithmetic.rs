@@ -107,7 +107,7 @@ pub(super) fn lshrdi3(value: u64, by: u32) -> u64 {
 }
 
 /// 0, 1 or 2 for less, equal or greater (libgcc's `__cmpdi2`).
-pub(super) fn order<T: Ord>(a: T, b: T) -> u32 {
+pub(super) fn order<T: Ord + Copy>(a: T, b: T) -> u32 {
     match a.cmp(&b) {
         std::cmp::Ordering::Less => 0,
         std::cmp::Ordering::Equal => 1,

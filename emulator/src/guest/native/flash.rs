@@ -153,7 +153,7 @@ pub(super) fn read_status_high<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     }
 }
 
-/// `SPI_write_status(chip, value)`: one byte, or two with WRSR_2B. No write enable.
+/// `SPI_write_status(chip, value)`: one byte, or two with `WRSR_2B`. No write enable.
 pub(super) fn write_status<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     let [sr1, sr2, ..] = call.argument(1)?.to_le_bytes();
     status(call, |machine| driver::write_status(machine, sr1, sr2))

@@ -316,7 +316,8 @@ fn parse(text: &[u8], base: u32) -> Parsed {
     }
     let digit = |byte: &u8| char::from(*byte).to_digit(base);
     let digits: Vec<u32> = text.get(at..).unwrap_or_default().iter().map_while(digit).collect();
-    let step = |sum: u64, digit: &u32| sum.saturating_mul(base.into()).saturating_add((*digit).into());
+    let step =
+        |sum: u64, digit: &u32| sum.saturating_mul(base.into()).saturating_add((*digit).into());
     let magnitude = digits.iter().fold(0, step);
     let len = if digits.is_empty() { 0 } else { at + digits.len() };
     Parsed { negative, magnitude, len }

@@ -70,16 +70,28 @@ impl<F: SpiDevice> Table<F> {
         row(0x4000_1868, "tolower", libc::tolower),
         row(0x4000_1884, "toupper", libc::toupper),
         row(0x4000_20C0, "__negsf2", |call| arithmetic::word(call, |value| value ^ 1 << 31)),
-        row(0x4000_20E8, "__addsf3", |call| arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a + b)))),
-        row(0x4000_21D0, "__subsf3", |call| arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a - b)))),
-        row(0x4000_234C, "__divsf3", |call| arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a / b)))),
+        row(0x4000_20E8, "__addsf3", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a + b)))
+        }),
+        row(0x4000_21D0, "__subsf3", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a - b)))
+        }),
+        row(0x4000_234C, "__divsf3", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a / b)))
+        }),
         row(0x4000_240C, "__fixsfsi", |call| arithmetic::word(call, arithmetic::fixsfsi)),
         row(0x4000_244C, "__fixsfdi", |call| arithmetic::widen(call, arithmetic::fixsfdi)),
         row(0x4000_24AC, "__fixunssfsi", |call| arithmetic::word(call, arithmetic::fixunssfsi)),
         row(0x4000_2504, "__fixunssfdi", |call| arithmetic::widen(call, arithmetic::fixunssfdi)),
-        row(0x4000_2590, "__adddf3", |call| arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a + b)))),
-        row(0x4000_26E4, "__subdf3", |call| arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a - b)))),
-        row(0x4000_2954, "__divdf3", |call| arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a / b)))),
+        row(0x4000_2590, "__adddf3", |call| {
+            arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a + b)))
+        }),
+        row(0x4000_26E4, "__subdf3", |call| {
+            arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a - b)))
+        }),
+        row(0x4000_2954, "__divdf3", |call| {
+            arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a / b)))
+        }),
         row(0x4000_2A78, "__fixdfsi", |call| arithmetic::narrow(call, arithmetic::fixdfsi)),
         row(0x4000_2AC4, "__fixdfdi", |call| arithmetic::wide(call, arithmetic::fixdfdi)),
         row(0x4000_2B30, "__fixunsdfsi", |call| arithmetic::narrow(call, arithmetic::fixunsdfsi)),
@@ -87,7 +99,9 @@ impl<F: SpiDevice> Table<F> {
         row(0x4000_2C34, "__extendsfdf2", |call| arithmetic::widen(call, arithmetic::extendsfdf2)),
         row(0x4000_2ED0, "__popcountsi2", |call| arithmetic::word(call, u32::count_ones)),
         row(0x4000_2EF8, "__popcountdi2", |call| arithmetic::narrow(call, u64::count_ones)),
-        row(0x4000_2F3C, "__paritysi2", |call| arithmetic::word(call, |value| value.count_ones() & 1)),
+        row(0x4000_2F3C, "__paritysi2", |call| {
+            arithmetic::word(call, |value| value.count_ones() & 1)
+        }),
         row(0x4000_41A4, "rom_i2c_writeReg", nothing),
         name(0x4000_6674, "ets_set_idle_cb"),
         name(0x4000_6688, "ets_task"),
@@ -215,7 +229,9 @@ impl<F: SpiDevice> Table<F> {
         name(0x4000_C6A8, "__strtok_r"),
         name(0x4000_C70C, "strtok_r"),
         row(0x4000_C720, "toascii", |call| arithmetic::word(call, |code| code & 0x7F)),
-        row(0x4000_C7B0, "__mulsi3", |call| arithmetic::words(call, |a, b| Some(a.wrapping_mul(b)))),
+        row(0x4000_C7B0, "__mulsi3", |call| {
+            arithmetic::words(call, |a, b| Some(a.wrapping_mul(b)))
+        }),
         row(0x4000_C7B8, "__divsi3", |call| arithmetic::words(call, arithmetic::divsi3)),
         row(0x4000_C7C0, "__modsi3", |call| arithmetic::words(call, arithmetic::modsi3)),
         row(0x4000_C7C8, "__udivsi3", |call| arithmetic::words(call, u32::checked_div)),
@@ -223,7 +239,9 @@ impl<F: SpiDevice> Table<F> {
         row(0x4000_C7D8, "__umulsidi3", arithmetic::umulsidi3),
         row(0x4000_C7E8, "__clzsi2", |call| arithmetic::word(call, u32::leading_zeros)),
         row(0x4000_C7F0, "__ctzsi2", |call| arithmetic::word(call, u32::trailing_zeros)),
-        row(0x4000_C804, "__ffssi2", |call| arithmetic::word(call, |value| arithmetic::ffs(value.into()))),
+        row(0x4000_C804, "__ffssi2", |call| {
+            arithmetic::word(call, |value| arithmetic::ffs(value.into()))
+        }),
         row(0x4000_C818, "__ashldi3", |call| arithmetic::shift(call, arithmetic::ashldi3)),
         row(0x4000_C830, "__ashrdi3", |call| arithmetic::shift(call, arithmetic::ashrdi3)),
         row(0x4000_C84C, "__lshrdi3", |call| arithmetic::shift(call, arithmetic::lshrdi3)),
@@ -235,7 +253,9 @@ impl<F: SpiDevice> Table<F> {
         row(0x4000_C944, "__floatsidf", |call| arithmetic::widen(call, arithmetic::floatsidf)),
         row(0x4000_C978, "__floatundidf", |call| arithmetic::wide(call, arithmetic::floatundidf)),
         row(0x4000_C988, "__floatdidf", |call| arithmetic::wide(call, arithmetic::floatdidf)),
-        row(0x4000_C9FC, "__muldi3", |call| arithmetic::wides(call, |a, b| Some(a.wrapping_mul(b)))),
+        row(0x4000_C9FC, "__muldi3", |call| {
+            arithmetic::wides(call, |a, b| Some(a.wrapping_mul(b)))
+        }),
         row(0x4000_CA14, "__negdi2", |call| arithmetic::wide(call, u64::wrapping_neg)),
         row(0x4000_CA2C, "__ffsdi2", |call| arithmetic::narrow(call, arithmetic::ffs)),
         row(0x4000_CA50, "__clzdi2", |call| arithmetic::narrow(call, u64::leading_zeros)),
@@ -307,22 +327,54 @@ impl<F: SpiDevice> Table<F> {
         row(0x4006_2ED8, "SPIRead", flash::read),
         row(0x4006_31AC, "SPIEraseArea", flash::erase_area),
         row(0x4006_3238, "SPIParamCfg", flash::configure),
-        row(0x4006_32C8, "__mulsf3", |call| arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a * b)))),
-        row(0x4006_3374, "__eqsf2", |call| arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))),
-        row(0x4006_33A0, "__gtsf2", |call| arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, u32::MAX)))),
-        row(0x4006_33C0, "__lesf2", |call| arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))),
-        row(0x4006_340C, "__gesf2", |call| arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, u32::MAX)))),
-        row(0x4006_342C, "__ltsf2", |call| arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))),
-        row(0x4006_3478, "__unordsf2", |call| arithmetic::words(call, |a, b| Some(u32::from(arithmetic::compare_singles(a, b, 2) == 2)))),
+        row(0x4006_32C8, "__mulsf3", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::singles(a, b, |a, b| a * b)))
+        }),
+        row(0x4006_3374, "__eqsf2", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))
+        }),
+        row(0x4006_33A0, "__gtsf2", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, u32::MAX)))
+        }),
+        row(0x4006_33C0, "__lesf2", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))
+        }),
+        row(0x4006_340C, "__gesf2", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, u32::MAX)))
+        }),
+        row(0x4006_342C, "__ltsf2", |call| {
+            arithmetic::words(call, |a, b| Some(arithmetic::compare_singles(a, b, 1)))
+        }),
+        row(0x4006_3478, "__unordsf2", |call| {
+            arithmetic::words(call, |a, b| {
+                Some(u32::from(arithmetic::compare_singles(a, b, 2) == 2))
+            })
+        }),
         row(0x4006_34A0, "__negdf2", |call| arithmetic::wide(call, |value| value ^ 1 << 63)),
-        row(0x4006_358C, "__muldf3", |call| arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a * b)))),
-        row(0x4006_36A8, "__eqdf2", |call| arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))),
-        row(0x4006_36DC, "__gtdf2", |call| arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, u32::MAX))),
-        row(0x4006_3704, "__ledf2", |call| arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))),
-        row(0x4006_3768, "__gedf2", |call| arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, u32::MAX))),
-        row(0x4006_3790, "__ltdf2", |call| arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))),
-        row(0x4006_37F4, "__unorddf2", |call| arithmetic::judge(call, |a, b| u32::from(arithmetic::compare_doubles(a, b, 2) == 2))),
-        row(0x4006_3820, "__cmpdi2", |call| arithmetic::judge(call, |a, b| arithmetic::order(a.cast_signed(), b.cast_signed()))),
+        row(0x4006_358C, "__muldf3", |call| {
+            arithmetic::wides(call, |a, b| Some(arithmetic::doubles(a, b, |a, b| a * b)))
+        }),
+        row(0x4006_36A8, "__eqdf2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))
+        }),
+        row(0x4006_36DC, "__gtdf2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, u32::MAX))
+        }),
+        row(0x4006_3704, "__ledf2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))
+        }),
+        row(0x4006_3768, "__gedf2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, u32::MAX))
+        }),
+        row(0x4006_3790, "__ltdf2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::compare_doubles(a, b, 1))
+        }),
+        row(0x4006_37F4, "__unorddf2", |call| {
+            arithmetic::judge(call, |a, b| u32::from(arithmetic::compare_doubles(a, b, 2) == 2))
+        }),
+        row(0x4006_3820, "__cmpdi2", |call| {
+            arithmetic::judge(call, |a, b| arithmetic::order(a.cast_signed(), b.cast_signed()))
+        }),
         row(0x4006_3840, "__ucmpdi2", |call| arithmetic::judge(call, arithmetic::order)),
         row(0x4006_3860, "__clear_cache", nothing),
         row(0x4006_4AE0, "__bswapsi2", |call| arithmetic::word(call, u32::swap_bytes)),
@@ -354,13 +406,46 @@ mod tests {
         assert!(rows.is_sorted_by(|a, b| a.address < b.address));
         // XTENSA 1.4: what the four stubs and ram_helloworld call.
         for address in [
-            0x4000_41A4, 0x4000_67EC, 0x4000_67FC, 0x4000_6808, 0x4000_687C, 0x4000_7D54,
-            0x4000_824C, 0x4000_8534, 0x4000_8550, 0x4000_8588, 0x4000_8658, 0x4000_90CC,
-            0x4000_9200, 0x4000_922C, 0x4000_9258, 0x4000_9278, 0x4000_92D0, 0x4000_9598,
-            0x4000_9FDC, 0x4000_C2C8, 0x4000_C3C0, 0x4000_C44C, 0x4005_DA7C, 0x4005_DA9C,
-            0x4005_DB1C, 0x4005_EF30, 0x4006_22F0, 0x4006_2320, 0x4006_2448, 0x4006_28B0,
-            0x4006_2A6C, 0x4006_2C14, 0x4006_2C4C, 0x4006_2CCC, 0x4006_2D50, 0x4006_2DF4,
-            0x4006_2E60, 0x4006_2E78, 0x4006_2ED8, 0x4006_3238,
+            0x4000_41A4,
+            0x4000_67EC,
+            0x4000_67FC,
+            0x4000_6808,
+            0x4000_687C,
+            0x4000_7D54,
+            0x4000_824C,
+            0x4000_8534,
+            0x4000_8550,
+            0x4000_8588,
+            0x4000_8658,
+            0x4000_90CC,
+            0x4000_9200,
+            0x4000_922C,
+            0x4000_9258,
+            0x4000_9278,
+            0x4000_92D0,
+            0x4000_9598,
+            0x4000_9FDC,
+            0x4000_C2C8,
+            0x4000_C3C0,
+            0x4000_C44C,
+            0x4005_DA7C,
+            0x4005_DA9C,
+            0x4005_DB1C,
+            0x4005_EF30,
+            0x4006_22F0,
+            0x4006_2320,
+            0x4006_2448,
+            0x4006_28B0,
+            0x4006_2A6C,
+            0x4006_2C14,
+            0x4006_2C4C,
+            0x4006_2CCC,
+            0x4006_2D50,
+            0x4006_2DF4,
+            0x4006_2E60,
+            0x4006_2E78,
+            0x4006_2ED8,
+            0x4006_3238,
         ] {
             assert!(find::<NoFlash>(address).is_some_and(|row| row.run.is_some()), "{address:#x}");
         }
