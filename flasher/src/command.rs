@@ -2,6 +2,7 @@
 
 mod board;
 mod flash;
+mod reproduce;
 mod status;
 
 use std::sync::{Arc, atomic::AtomicBool};
@@ -27,6 +28,7 @@ pub(crate) fn run(
             report.say(&Event::Ports { ports: &port::list()? })?;
             return Ok(Exit::Done);
         }
+        Command::Reproduce(args) => return reproduce::run(args, interrupt, report),
         // Files are read and checked before the chip is touched.
         Command::Write(args) => {
             let images = flash::images(&args.files)?;
@@ -65,6 +67,7 @@ pub(crate) fn run(
         Command::Write(_)
         | Command::Verify(_)
         | Command::ListPorts
+        | Command::Reproduce(_)
         | Command::Completions { .. } => {}
     }
     board.release(&cli.global)

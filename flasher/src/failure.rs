@@ -8,6 +8,7 @@ use esp32_flasher::{
     flash::{EraseError, ReadError},
     input::InputError,
     port::PortError,
+    reproduce::ReproduceError,
     reset::BadReset,
     session::{Cause, SessionError},
     stub::StubError,
@@ -37,6 +38,8 @@ pub(crate) enum Failure {
     Erase(#[from] EraseError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error(transparent)]
+    Reproduce(#[from] ReproduceError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
     #[error("cannot write {}: {cause}", .path.display())]
@@ -54,6 +57,7 @@ impl Failure {
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
+            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
@@ -68,7 +72,11 @@ impl Failure {
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
-            Self::Read(ReadError::Damaged) | Self::File { .. } | Self::Io(_) => Exit::Failed,
+            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
+            Self::Reproduce(_)
+            | Self::Read(ReadError::Damaged)
+            | Self::File { .. }
+            | Self::Io(_) => Exit::Failed,
         }
     }
 

@@ -25,6 +25,7 @@ pub mod input;
 pub mod port;
 pub mod progress;
 pub mod protect;
+pub mod reproduce;
 pub mod reset;
 pub mod session;
 pub mod spi;

@@ -3,6 +3,7 @@
 //! With `--json` each line is one object; its `event` names the kind, the other keys are the fields
 //! of [`Event`]'s variants.
 
+mod play;
 mod text;
 
 use std::{
@@ -16,6 +17,7 @@ use esp32_flasher::{
     identity::Identity,
     progress::Progress,
     protect::Protected,
+    reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
     write::{Digest, Mismatch, WriteError, WriteReport},
@@ -58,6 +60,20 @@ pub(crate) enum Event<'a> {
     Read { file: &'a Path, offset: u32, len: u32 },
     /// Erase instructions were sent.
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
+    /// A public report about to be played.
+    Case {
+        name: &'a str,
+        title: &'a str,
+        sources: &'a [String],
+        seen: &'a str,
+        assumed: &'a str,
+        assumption: Option<&'a Assumption>,
+        port: &'a str,
+    },
+    /// One step of it.
+    Step { step: &'a StepReport },
+    /// Whether everything was seen as reported, and why it happens.
+    Verdict { agrees: bool, cause: &'a str },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

@@ -4,4 +4,5 @@
 mod clients;
 mod protection_tables;
 mod stub_transcripts;
+mod tidy;
 mod transcripts;

@@ -789,6 +789,10 @@ impl SpiDevice for NorFlash {
     fn busy_until(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.until)
     }
+
+    fn power_cycle(&mut self, now: Instant) {
+        Self::power_cycle(self, now);
+    }
 }
 
 impl Derived {

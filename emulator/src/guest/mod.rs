@@ -297,3 +297,6 @@ impl Guest {
         entry::copy_back(machine, &self.cpu.mem);
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -13,7 +13,7 @@ use esp32_flasher::{
     write::{Mismatch, WriteReport},
 };
 
-use super::Event;
+use super::{Event, play};
 
 /// Writes `event` for a person.
 pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
@@ -50,6 +50,11 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
+        Event::Case { name, title, sources, seen, assumed, assumption, port } => {
+            play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
+        }
+        Event::Step { step } => play::step(out, step),
+        Event::Verdict { agrees, cause } => play::verdict(out, *agrees, cause),
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))
