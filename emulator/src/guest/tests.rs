@@ -43,7 +43,13 @@ fn exchange(board: &mut Board<NoFlash>, wire: &[u8], ms: u64) -> Vec<u8> {
     out
 }
 
-fn command(board: &mut Board<NoFlash>, op: u8, checksum: u8, words: &[u32], data: &[u8]) -> Vec<u8> {
+fn command(
+    board: &mut Board<NoFlash>,
+    op: u8,
+    checksum: u8,
+    words: &[u32],
+    data: &[u8],
+) -> Vec<u8> {
     let mut body: Vec<u8> = words.iter().flat_map(|word| word.to_le_bytes()).collect();
     body.extend(data);
     let size = u16::try_from(body.len()).unwrap().to_le_bytes();
@@ -144,12 +150,8 @@ fn an_unknown_rom_function_is_named_with_its_arguments() {
 #[test]
 fn waiting_for_a_byte_costs_nothing_and_goes_on_when_it_comes() {
     // uart_rx_one_char_block, then uart_tx_one_char of what came.
-    let source = calling(
-        0x4000_92A4,
-        "again:",
-        "l32r a8, g\ncallx8 a8\nj again",
-    )
-    .replace("f: .word", "g: .word 0x40009200\nf: .word");
+    let source = calling(0x4000_92A4, "again:", "l32r a8, g\ncallx8 a8\nj again")
+        .replace("f: .word", "g: .word 0x40009200\nf: .word");
     let (mut board, text) = run(&source);
     assert_eq!(text, "");
     assert_eq!(board.next_event(), None);
