@@ -6,7 +6,7 @@
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 /// One SPI NOR part.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -201,7 +201,7 @@ pub struct Instructions {
 /// Name of a register.
 ///
 /// `Ord` is the order of the status bytes as tools show them: SR1 first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum RegisterName {
     /// Status register 1.

@@ -159,6 +159,14 @@ impl PtyPort {
         change
     }
 
+    /// Drops what the client has not read.
+    pub fn discard_output(&mut self) {
+        self.queue.clear();
+        self.stalled = false;
+        // Best effort: old bytes are noise that every client knows how to skip.
+        let _ = tcflush(&self.slave, QueueSelector::IFlush);
+    }
+
     /// Forgets the last client: what it did not read, its exclusive mode, its line discipline.
     pub fn forget_client(&mut self) {
         self.queue.clear();

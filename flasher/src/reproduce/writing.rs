@@ -13,7 +13,7 @@ use crate::{
     progress::{Observer, Phase, Progress},
     session::{COMMAND_TIMEOUT, Session, SessionError},
     spi::{DATA_BYTES_MAX, Instruction, opcode},
-    write::{Digest, Image, Mismatch, Prepared, WriteError},
+    write::{Digest, Image, Prepared, WriteError},
 };
 
 const SECTOR_BYTES: usize = 4096;
@@ -66,8 +66,8 @@ impl Play {
                 report.said.push(format!("wrote {} bytes, no error", step.bytes));
             }
         }
-        let seen = verify(&mut session, &prepared, old, report)?;
-        report.observations.push(observation(step.expect, seen));
+        let found = verify(&mut session, &prepared, old, report)?;
+        report.observations.push(found.observation(step.expect));
         if step.flash_end {
             session.command(&Request::FlashEnd { action: 0 }, COMMAND_TIMEOUT)?;
             report.said.push("ended the session with FLASH_END".to_owned());
@@ -82,11 +82,11 @@ fn verify(
     prepared: &Prepared,
     old: Digest,
     report: &mut StepReport,
-) -> Result<WriteOutcome, ReproduceError> {
+) -> Result<Found, ReproduceError> {
     let mismatch = match session.verify(prepared) {
         Ok(()) => {
             report.said.push("Hash of data verified.".to_owned());
-            return Ok(WriteOutcome::Verifies);
+            return Ok(Found { verifies: true, varies: false, old: false, blank: false });
         }
         Err(WriteError::Mismatch(mismatch)) => mismatch,
         Err(error) => return Err(error.into()),
@@ -97,28 +97,51 @@ fn verify(
     report.said.push(format!("MD5 of 0xFF is {}", mismatch.erased));
     report.said.push("MD5 of file does not match data in flash!".to_owned());
     report.mismatch = Some(mismatch);
-    Ok(classify(&mismatch, old, again))
+    Ok(Found {
+        verifies: false,
+        varies: again != mismatch.flash,
+        old: mismatch.flash == old,
+        blank: mismatch.is_blank(),
+    })
 }
 
-fn classify(mismatch: &Mismatch, old: Digest, again: Digest) -> WriteOutcome {
-    if again != mismatch.flash {
-        WriteOutcome::Varies
-    } else if mismatch.flash == old {
-        WriteOutcome::OldContent
-    } else if mismatch.is_blank() {
-        WriteOutcome::Blank
-    } else {
-        WriteOutcome::OtherContent
+/// What the flash holds after a write, by digests alone.
+struct Found {
+    verifies: bool,
+    varies: bool,
+    old: bool,
+    blank: bool,
+}
+
+impl Found {
+    /// Whether this is `outcome`. Old content that was blank is both.
+    fn is(&self, outcome: WriteOutcome) -> bool {
+        match outcome {
+            WriteOutcome::Verifies => self.verifies,
+            WriteOutcome::Mismatch => !self.verifies,
+            WriteOutcome::Varies => self.varies,
+            WriteOutcome::OldContent => self.old && !self.varies && !self.verifies,
+            WriteOutcome::Blank => self.blank && !self.varies,
+            WriteOutcome::OtherContent => !(self.verifies || self.varies || self.old || self.blank),
+        }
     }
-}
 
-fn observation(expected: WriteOutcome, seen: WriteOutcome) -> Observation {
-    let failed = seen != WriteOutcome::Verifies;
-    Observation {
-        what: "verification".to_owned(),
-        expected: text(expected).to_owned(),
-        seen: text(seen).to_owned(),
-        agrees: expected == seen || (expected == WriteOutcome::Mismatch && failed),
+    fn observation(&self, expected: WriteOutcome) -> Observation {
+        let agrees = self.is(expected);
+        let all = [
+            WriteOutcome::Verifies,
+            WriteOutcome::Varies,
+            WriteOutcome::OldContent,
+            WriteOutcome::Blank,
+            WriteOutcome::OtherContent,
+        ];
+        let seen = if agrees { Some(expected) } else { all.into_iter().find(|it| self.is(*it)) };
+        Observation {
+            what: "verification".to_owned(),
+            expected: text(expected).to_owned(),
+            seen: seen.map_or("", text).to_owned(),
+            agrees,
+        }
     }
 }
 
