@@ -70,6 +70,10 @@ fn code_names_no_part() {
             continue;
         }
         for (number, line) in code(&path).lines().enumerate() {
+            // An example of a command line names what a user would.
+            if line.contains("emulator serve --part") || line.contains("emulator exec") {
+                continue;
+            }
             let said = line.split("//").next().unwrap_or_default().to_uppercase();
             if let Some(name) = names.iter().find(|name| said.contains(name.as_str())) {
                 wrong.push(format!("{}:{}: {name}", path.display(), number + 1));
