@@ -41,7 +41,9 @@ fn code(path: &Path) -> String {
 }
 
 fn is_test(path: &Path) -> bool {
-    path.components().any(|part| part.as_os_str() == "tests") || path.ends_with("tests.rs")
+    // Benches measure named parts, as tests test them.
+    path.components().any(|part| part.as_os_str() == "tests" || part.as_os_str() == "benches")
+        || path.ends_with("tests.rs")
 }
 
 #[test]
