@@ -116,6 +116,7 @@ impl FlashSetup {
             no_write_enable: self.faults.no_wel,
             read_only: self.protect.map(|[start, end]| start..end),
             stuck_bits: self.faults.prog_or,
+            ..FlashFaults::default()
         };
         let flash = NorFlash::new(part.clone(), state).expect("a flash");
         FaultyFlash::new(flash, &part, faults)
