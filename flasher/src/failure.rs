@@ -116,6 +116,7 @@ impl Failure {
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
+            | Self::Status(StatusError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
@@ -125,11 +126,13 @@ impl Failure {
             Self::Protected(_)
             | Self::Erase(EraseError::Refused { .. })
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
-            Self::Status(StatusError::Session(error)) => session_exit(&error.cause),
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::NoWriteEnable | Self::RomEntersQpi(_) => Exit::Failed,
-            Self::Read(ReadError::Damaged) | Self::File { .. } | Self::Io(_) => Exit::Failed,
+            Self::NoWriteEnable
+            | Self::RomEntersQpi(_)
+            | Self::Read(ReadError::Damaged)
+            | Self::File { .. }
+            | Self::Io(_) => Exit::Failed,
         }
     }
 

@@ -100,7 +100,8 @@ impl Bench {
     /// What `write` says; `None` if the image verified.
     fn diagnose_write(&mut self, image: &Image) -> Option<Diagnosis> {
         let range = image.offset..image.offset + image.data.len() as u32;
-        let looked = self.session.preflight(&self.identity, &[range.clone()], Changer::AsItIs);
+        let looked =
+            self.session.preflight(&self.identity, std::slice::from_ref(&range), Changer::AsItIs);
         let looked = looked.unwrap();
         let written = looked.write_enable && looked.rom_enters_qpi.is_none();
         // The command stops where the ROM loader would hang.

@@ -2,6 +2,7 @@
 
 use super::{Cause, Confidence, Diagnosis, Evidence, Finding, Open, Pattern, Remedy};
 use crate::{
+    flash::ScratchReport,
     preflight::{PartState, intersection},
     protect::Protected,
 };
@@ -136,11 +137,11 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
         .as_ref()
         .is_some_and(|scratch| scratch.erased && scratch.programmed == Some(false));
     let blank = pattern(evidence) == Some(Pattern::Blank);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(scratch_lost || blank && !tried) {
         return None;
     }
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     if refused {
         return None;
     }
@@ -154,9 +155,9 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
 
 /// Refused although the registers say that nothing is protected.
 fn hidden(evidence: &Evidence) -> Option<Diagnosis> {
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     let untouched = pattern(evidence) == Some(Pattern::OldContent);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(refused || untouched && !tried) {
         return None;
     }
@@ -210,7 +211,7 @@ fn nothing(evidence: &Evidence) -> Diagnosis {
 }
 
 fn works(evidence: &Evidence) -> bool {
-    evidence.scratch.as_ref().is_some_and(|scratch| scratch.works())
+    evidence.scratch.as_ref().is_some_and(ScratchReport::works)
 }
 
 fn pattern(evidence: &Evidence) -> Option<Pattern> {
