@@ -19,7 +19,7 @@ use crate::{
         flash_driver,
     },
     soc::{Machine, Soc, address},
-    spi::SpiDevice,
+    spi::{SpiDevice, Transaction},
     time::{Duration, Instant},
     trace::{Event, Hang, Trace},
 };
@@ -213,6 +213,20 @@ impl<F: SpiDevice> Board<F> {
     /// The flash, from outside of the board's time.
     pub fn flash_mut(&mut self) -> &mut F {
         &mut self.machine.flash
+    }
+
+    /// One chip select of a programmer clipped to the flash, beside the chip's own controller.
+    /// Returns the end of the operation that the part was busy with when it began.
+    pub fn spi_transfer(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+    ) -> Option<Instant> {
+        self.advance(now);
+        let Machine { flash, trace, .. } = &mut self.machine;
+        let busy = flash.busy_until().filter(|end| *end > now);
+        flash.transfer(now, transaction, trace);
+        busy
     }
 
     /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.

@@ -1,5 +1,7 @@
 //! The `emulator` command line.
 
+pub mod exec;
+
 use std::{
     fmt::Write as _,
     io::{self, Write},
@@ -15,8 +17,10 @@ use crate::{
     case::{self, CaseBoard, CaseError, LoadedBoard},
     persist::{ImageStore, PersistError},
     transport::{
+        fronts::Fronts,
         pace::Pace,
         server::{Options, Server},
+        tcp::{ListenAddressError, listen_address},
     },
 };
 
@@ -40,6 +44,12 @@ enum Command {
   emulator serve --part W25Q32JV --flash flash.bin --json
   esptool.py --port /tmp/esp32 --before no_reset --after no_reset --no-stub flash_id")]
     Serve(Serve),
+    /// Run a client on a board that has modem lines, check what it did, end with its status.
+    #[command(after_help = "Examples:
+  emulator exec --part W25Q128FV -- esptool.py --port {port} flash_id
+  emulator exec --expect-flash app.bin@0x10000 -- esptool.py -p {port} write_flash 0x10000 app.bin
+  emulator exec --alias /dev/ttyS0 -- espflash board-info --port {port}")]
+    Exec(ExecArgs),
     /// List the built-in cases or parts.
     List(List),
     /// Show a part or a case with its sources and how sure each fact is.
@@ -61,8 +71,9 @@ struct Which {
     part: Option<String>,
 }
 
+/// The board and how it keeps time.
 #[derive(Debug, Args)]
-struct Serve {
+struct BoardArgs {
     #[command(flatten)]
     which: Which,
     /// Another mechanism of the case, such as h2.
@@ -71,12 +82,56 @@ struct Serve {
     /// Keep the flash in this image file (and IMAGE.state beside it).
     #[arg(long)]
     flash: Option<PathBuf>,
-    /// Make this symbolic link to the PTY, and remove it at the end.
-    #[arg(long)]
-    link: Option<PathBuf>,
     /// How virtual time follows wall time.
     #[arg(long, value_enum, default_value = "max")]
     pace: PaceArg,
+    #[command(flatten)]
+    net: NetArgs,
+}
+
+/// Ways in over the network: a port alone listens on 127.0.0.1, port 0 takes a free one.
+#[derive(Debug, Args)]
+struct NetArgs {
+    /// Serve the UART over RFC 2217 (pyserial's rfc2217://), one client at a time.
+    #[arg(long, value_name = "PORT")]
+    rfc2217: Option<String>,
+    /// Serve the UART over bare TCP (pyserial's socket://), one client at a time.
+    #[arg(long, value_name = "PORT")]
+    tcp: Option<String>,
+    /// Serve the flash over serprog, for flashrom, one client at a time.
+    #[arg(long, value_name = "PORT")]
+    serprog: Option<String>,
+}
+
+#[derive(Debug, Args)]
+struct ExecArgs {
+    #[command(flatten)]
+    board: BoardArgs,
+    /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
+    /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
+    #[arg(long)]
+    alias: Option<PathBuf>,
+    /// The flash must hold FILE at OFFSET in the end.
+    #[arg(long, value_name = "FILE@OFFSET")]
+    expect_flash: Vec<exec::ExpectFlash>,
+    /// An entry of the board's trace must contain this text in the end.
+    #[arg(long, value_name = "TEXT")]
+    expect_trace: Vec<String>,
+    /// A PTY without modem lines: nothing is preloaded into the client.
+    #[arg(long)]
+    no_lines: bool,
+    /// The client and its arguments; `{port}` stands for the port.
+    #[arg(last = true, required = true)]
+    client: Vec<String>,
+}
+
+#[derive(Debug, Args)]
+struct Serve {
+    #[command(flatten)]
+    board: BoardArgs,
+    /// Make this symbolic link to the PTY, and remove it at the end.
+    #[arg(long)]
+    link: Option<PathBuf>,
     /// Print one JSON line instead of text.
     #[arg(long)]
     json: bool,
@@ -130,6 +185,12 @@ pub enum CliError {
     /// The system refused.
     #[error(transparent)]
     Io(#[from] io::Error),
+    /// The client of `exec` could not be run, or did not do what was expected.
+    #[error(transparent)]
+    Exec(#[from] exec::ExecError),
+    /// A network address is wrong.
+    #[error(transparent)]
+    Listen(#[from] ListenAddressError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -139,7 +200,11 @@ impl CliError {
     /// The documented exit status.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(if matches!(self, Self::Io(_)) { 1 } else { 3 })
+        ExitCode::from(match self {
+            Self::Io(_) | Self::Exec(_) => 1,
+            Self::Listen(_) => 2,
+            _ => 3,
+        })
     }
 }
 
@@ -149,16 +214,18 @@ impl Cli {
     /// # Errors
     ///
     /// See [`CliError`].
-    pub fn run(self, out: &mut dyn Write) -> Result<(), CliError> {
+    pub fn run(self, out: &mut dyn Write) -> Result<ExitCode, CliError> {
         match self.command {
-            Command::Serve(serve) => serve.run(out),
-            Command::List(list) => Ok(out.write_all(list.report().as_bytes())?),
-            Command::Show(show) => Ok(out.write_all(show.report()?.as_bytes())?),
+            Command::Serve(serve) => serve.run(out)?,
+            Command::Exec(exec) => return exec.run(),
+            Command::List(list) => out.write_all(list.report().as_bytes())?,
+            Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }
+        Ok(ExitCode::SUCCESS)
     }
 }
 
-impl Serve {
+impl BoardArgs {
     fn load(&self) -> Result<LoadedBoard, CaseError> {
         let board = match (&self.which.case, &self.which.board, &self.which.part) {
             (_, Some(path), _) => case::load_file(path)?,
@@ -172,15 +239,9 @@ impl Serve {
         }
     }
 
-    fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
-        // Registered first, so that no signal can leave a link behind.
-        let (stop, stop_sender) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
-        }
-        let board = self.load()?;
-        let origin = board.origin.clone();
-        let mut board = board.into_board()?;
+    /// The board on its PTY, its flash in the image file if there is one.
+    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
+        let mut board = self.load()?.into_board()?;
         let store = self
             .flash
             .as_deref()
@@ -190,20 +251,74 @@ impl Serve {
             PaceArg::Max => Pace::Max,
             PaceArg::Real => Pace::Real,
         };
-        let mut server = Server::open(board, &Options { pace, link: self.link.clone() })?;
+        let mut server = Server::open(board, &Options { pace, link })?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
             });
         }
+        Ok(server)
+    }
+}
+
+impl NetArgs {
+    /// Opens what was asked for; protocol and `ADDRESS:PORT` of each.
+    fn open(&self, fronts: &mut Fronts) -> Result<Vec<(&'static str, String)>, CliError> {
+        let mut opened = Vec::new();
+        if let Some(text) = &self.rfc2217 {
+            let address = fronts.listen_rfc2217(listen_address(text)?)?;
+            opened.push(("rfc2217", address.to_string()));
+        }
+        if let Some(text) = &self.tcp {
+            opened.push(("tcp", fronts.listen_raw(listen_address(text)?)?.to_string()));
+        }
+        if let Some(text) = &self.serprog {
+            opened.push(("serprog", fronts.listen_serprog(listen_address(text)?)?.to_string()));
+        }
+        Ok(opened)
+    }
+}
+
+impl Serve {
+    fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
+        // Registered first, so that no signal can leave a link behind.
+        let (stop, stop_sender) = UnixStream::pair()?;
+        for signal in [SIGINT, SIGTERM, SIGHUP] {
+            signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
+        }
+        let origin = self.board.load()?.origin;
+        let mut server = self.board.open(self.link.clone())?;
+        let opened = self.board.net.open(server.fronts())?;
         let port = server.path().display().to_string();
         if self.json {
-            writeln!(out, "{}", serde_json::json!({ "port": port, "board": origin }))?;
+            let mut ready = serde_json::json!({ "port": port, "board": origin });
+            for (protocol, address) in opened {
+                ready[protocol] = address.into();
+            }
+            writeln!(out, "{ready}")?;
         } else {
             writeln!(out, "{port}")?;
+            for (protocol, address) in opened {
+                writeln!(out, "{protocol}://{address}")?;
+            }
         }
         out.flush()?;
         Ok(server.run(&stop)?)
+    }
+}
+
+impl ExecArgs {
+    fn run(self) -> Result<ExitCode, CliError> {
+        let mut server = self.board.open(None)?;
+        self.board.net.open(server.fronts())?;
+        let exec = exec::Exec {
+            client: self.client,
+            alias: self.alias,
+            expect_flash: self.expect_flash,
+            expect_trace: self.expect_trace,
+            no_lines: self.no_lines,
+        };
+        Ok(ExitCode::from(exec.run(server)?))
     }
 }
 

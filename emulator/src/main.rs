@@ -10,7 +10,7 @@ use esp32_emulator::cli::Cli;
 
 fn main() -> ExitCode {
     match Cli::parse().run(&mut io::stdout()) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(status) => status,
         Err(error) => {
             // Nothing can be done where not even this can be said.
             let _ = writeln!(io::stderr(), "emulator: {error}");

@@ -194,7 +194,7 @@ impl Trace {
     }
 
     /// The entries, oldest first.
-    #[must_use] 
+    #[must_use]
     pub fn entries(&self) -> impl DoubleEndedIterator<Item = &Entry> + ExactSizeIterator {
         self.entries.iter()
     }

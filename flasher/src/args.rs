@@ -89,6 +89,13 @@ pub(crate) enum Command {
     Protect(ProtectCommand),
     /// Find out why flashing fails: cause, confidence, evidence, remedy
     Doctor(DoctorArgs),
+    /// Play a public report on a virtual board and check everything that it reports
+    ///
+    /// `emulator list cases` shows the reports.
+    #[command(
+        after_help = "Examples:\n  flasher reproduce esptool-915\n  flasher reproduce esptool-915 --hypothesis h5\n  flasher reproduce rom-flash-end --json"
+    )]
+    Reproduce(ReproduceArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -218,6 +225,16 @@ pub(crate) struct Files {
     /// IDF's `flasher_args.json`
     #[arg(long, value_name = "FILE")]
     pub(crate) flasher_args: Option<PathBuf>,
+}
+
+/// What to play.
+#[derive(Debug, Args)]
+pub(crate) struct ReproduceArgs {
+    /// Name of a built-in case, or a case file
+    pub(crate) case: String,
+    /// Play this mechanism instead of the default one, where the report does not name it
+    #[arg(long, value_name = "NAME")]
+    pub(crate) hypothesis: Option<String>,
 }
 
 /// What to write, and how.

@@ -5,6 +5,7 @@ mod doctor;
 mod flash;
 mod gate;
 mod protect;
+mod reproduce;
 mod status;
 
 pub(crate) use protect::bar as protection_bar;
@@ -32,6 +33,7 @@ pub(crate) fn run(
             report.say(&Event::Ports { ports: &port::list()? })?;
             return Ok(Exit::Done);
         }
+        Command::Reproduce(args) => return reproduce::run(args, interrupt, report),
         // Files are read and checked before the chip is touched.
         Command::Write(args) => {
             let images = flash::images(&args.files)?;
@@ -76,6 +78,7 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         Command::Write(_)
         | Command::Verify(_)
         | Command::ListPorts
+        | Command::Reproduce(_)
         | Command::Completions { .. } => Ok(()),
     }
 }

@@ -9,6 +9,7 @@ use esp32_flasher::{
     input::InputError,
     port::PortError,
     protect::{ChangeError, PlanError},
+    reproduce::ReproduceError,
     reset::BadReset,
     session::{Cause, SessionError},
     status::StatusError,
@@ -75,6 +76,8 @@ pub(crate) enum Failure {
     Erase(#[from] EraseError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    #[error(transparent)]
+    Reproduce(#[from] ReproduceError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
     #[error("{0}")]
@@ -108,6 +111,7 @@ impl Failure {
             | Self::Stub(_)
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
+            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
@@ -128,8 +132,10 @@ impl Failure {
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
+            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
             Self::NoWriteEnable
             | Self::RomEntersQpi(_)
+            | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
             | Self::File { .. }
             | Self::Io(_) => Exit::Failed,

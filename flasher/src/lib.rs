@@ -27,6 +27,7 @@ pub mod port;
 pub mod preflight;
 pub mod progress;
 pub mod protect;
+pub mod reproduce;
 pub mod reset;
 pub mod session;
 pub mod spi;

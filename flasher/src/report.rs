@@ -3,6 +3,7 @@
 //! With `--json` each line is one object; its `event` names the kind, the other keys are the fields
 //! of [`Event`]'s variants.
 
+mod play;
 mod text;
 
 use std::{
@@ -18,6 +19,7 @@ use esp32_flasher::{
     preflight::Preflight,
     progress::Progress,
     protect::{ChangeReport, Choice, GuardReport, Protected},
+    reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
     write::{Digest, Mismatch, WriteError, WriteReport},
@@ -74,6 +76,20 @@ pub(crate) enum Event<'a> {
     LoaderWroteRegisters { report: &'a GuardReport },
     /// Why flashing fails.
     Diagnosis { diagnosis: &'a Diagnosis, evidence: &'a Evidence },
+    /// A public report about to be played.
+    Case {
+        name: &'a str,
+        title: &'a str,
+        sources: &'a [String],
+        seen: &'a str,
+        assumed: &'a str,
+        assumption: Option<&'a Assumption>,
+        port: &'a str,
+    },
+    /// One step of it.
+    Step { step: &'a StepReport },
+    /// Whether everything was seen as reported, and why it happens.
+    Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

@@ -70,7 +70,7 @@ impl Bench {
     /// Brings the board to the state in which its owner asked for help.
     fn play(&mut self, name: &str) {
         if name.starts_with("esptool-915") {
-            let data = case::image::bootable(1, 0x8000);
+            let data = case::bootable(1, 0x8000);
             let image = Image { name: "image".into(), offset: 0x1000, data };
             self.write(&image).unwrap();
             self.session.reset(&ResetStrategy::run()).unwrap();

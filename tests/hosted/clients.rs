@@ -11,7 +11,7 @@ use std::{
 /// One esptool release.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub(crate) struct Esptool {
-    /// Version on PyPI.
+    /// Version on `PyPI`.
     pub(crate) version: &'static str,
 }
 

@@ -4,14 +4,18 @@
 
 use std::{sync::mpsc, thread};
 
-use esp32_emulator::transport::{
-    line::SerialLine,
-    rfc2217::Session,
-    tcp::{TcpServer, listen_address},
+use esp32_emulator::{
+    trace::Event,
+    transport::{
+        fronts::Fronts,
+        line::SerialLine,
+        rfc2217::Session,
+        tcp::{TcpServer, listen_address},
+    },
 };
 use rustix::event::{Timespec, poll};
 
-use crate::clients::ESPTOOL_4_5_1;
+use crate::{clients::ESPTOOL_4_5_1, emulator};
 
 /// Echoes, and notes everything in order.
 #[derive(Debug, Default)]
@@ -134,4 +138,20 @@ port.close()
 ";
     let Some(events) = with_pyserial("?ign_set_control", script) else { return };
     assert_order(&events, &["baud 921600", "dtr 0 rts 0", "data 1", "dtr 1 rts 0", "dtr 0 rts 0"]);
+}
+
+#[test]
+fn esptool_with_its_default_resets_reaches_a_board() {
+    let (board, address) = emulator::serve("W25Q32JV", Fronts::listen_rfc2217);
+    let Some(mut esptool) = ESPTOOL_4_5_1.command() else { return };
+    esptool.args(["--port", &format!("rfc2217://{address}"), "--no-stub", "flash_id"]);
+    let output = esptool.output().expect("the interpreter runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(output.status.success(), "{text}{}", String::from_utf8_lossy(&output.stderr));
+    assert!(text.contains("Device: 4016") && text.contains("Hard resetting"), "{text}");
+    let resets_count = board.with(|board| {
+        let resets = board.trace().entries();
+        resets.filter(|entry| matches!(entry.event, Event::HostReset { .. })).count()
+    });
+    assert!(resets_count.expect("it serves") >= 2, "one into the loader, one out of it");
 }

@@ -44,3 +44,48 @@ fn sync_and_read_reg_are_answered() {
     assert_eq!(out, expected);
     assert_eq!(board.mode(), Mode::Loader);
 }
+
+proptest::proptest! {
+    #[test]
+    fn output_does_not_depend_on_how_input_is_cut(
+        noise in proptest::collection::vec(proptest::prelude::any::<u8>(), 0..300),
+        cuts in proptest::collection::vec(1_usize..40, 1..40),
+    ) {
+        let mut input = sync_frame();
+        input.extend(b"\xC0\x00\x0A\x04\0\0\0\0\0\x00\x10\x00\x40\xC0");
+        input.extend(&noise);
+        input.extend(sync_frame());
+        let mut whole = Board::power_on(BoardSetup::default(), NoFlash);
+        whole.receive(LATER, &input);
+        let mut parts = Board::power_on(BoardSetup::default(), NoFlash);
+        let mut rest = &input[..];
+        for cut in cuts.iter().cycle() {
+            let (piece, behind) = rest.split_at((*cut).min(rest.len()));
+            parts.receive(LATER, piece);
+            rest = behind;
+            if rest.is_empty() {
+                break;
+            }
+        }
+        let end = LATER + LATER.since(Instant::ZERO);
+        let (mut one, mut other) = (Vec::new(), Vec::new());
+        whole.transmit(end, &mut one);
+        parts.transmit(end, &mut other);
+        proptest::prop_assert_eq!(one, other);
+        proptest::prop_assert_eq!(whole.now(), parts.now());
+    }
+}
+
+#[test]
+fn the_latch_holds_and_releases_with_gpio0() {
+    let mut board = Board::power_on(BoardSetup::default(), NoFlash);
+    board.set_lines(LATER, ControlLines { dtr: false, rts: true });
+    assert_eq!(board.mode(), Mode::Held);
+    board.set_lines(LATER, ControlLines { dtr: true, rts: true });
+    assert_eq!(board.mode(), Mode::Held);
+    board.set_lines(LATER, ControlLines { dtr: true, rts: false });
+    assert_eq!(board.mode(), Mode::WaitingForSync);
+    board.set_lines(LATER, ControlLines { dtr: false, rts: true });
+    board.set_lines(LATER, ControlLines { dtr: false, rts: false });
+    assert_eq!(board.mode(), Mode::BootRetry, "no image on a bus that reads zeros");
+}

@@ -119,6 +119,10 @@ impl LoadedBoard {
                 }
             }
         }
+        if overrides.has_qpi == Some(false) {
+            part.instructions.enter_qpi.clear();
+            part.instructions.exit_qpi.clear();
+        }
         if overrides.has_31h == Some(false) {
             part.status_write.retain(|form| form.opcode != 0x31);
         }
@@ -177,16 +181,21 @@ impl LoadedBoard {
     /// The boot as steps.
     fn personality(&self) -> BootPersonality {
         let boot = &self.file.boot;
-        let hex = spi_nor::part::HexBytes;
         let mut steps: Vec<_> =
             boot.all_register_writes().into_iter().map(BootStep::UpdateRegister).collect();
+        if !steps.is_empty() {
+            // ESP-IDF closes with 04h whether or not the part took the write (QUIRKS Q10).
+            steps.push(send(vec![0x04]));
+        }
         steps.extend(boot.output.iter().map(|line| BootStep::Text { text: format!("{line}\r\n") }));
         for write in &boot.app_writes {
-            let address = write.at.to_be_bytes().into_iter().skip(1);
-            let out = [0x02].into_iter().chain(address).chain(write.hex.0.iter().copied());
-            steps.push(BootStep::Spi { out: hex(vec![0x06]), read_bytes: 0 });
-            steps.push(BootStep::Spi { out: hex(out.collect()), read_bytes: 0 });
-            steps.push(BootStep::WaitIdle {});
+            let [_, address @ ..] = write.at.to_be_bytes();
+            let erase = [&[0x20], &address[..]].concat();
+            let program = [&[0x02], &address[..], &write.hex.0].concat();
+            for instruction in [erase, program] {
+                steps.extend([send(vec![0x06]), send(instruction), BootStep::WaitIdle {}]);
+            }
+            steps.push(send(vec![0x04]));
         }
         BootPersonality { steps, repeat_from: None }
     }
@@ -278,4 +287,9 @@ fn protect_by_bit(part: &mut Part, register: RegisterName, bit: u8) {
         Protection::Table { rows } => rows.insert(0, row),
         other => *other = Protection::Table { rows: vec![row] },
     }
+}
+
+/// One chip select of the firmware that reads nothing.
+fn send(out: Vec<u8>) -> BootStep {
+    BootStep::Spi { out: spi_nor::part::HexBytes(out), read_bytes: 0 }
 }

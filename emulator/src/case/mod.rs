@@ -9,7 +9,7 @@ mod board_file;
 mod board_flash;
 pub mod boot;
 mod error;
-pub mod image;
+mod image;
 mod story;
 mod values;
 
@@ -27,6 +27,7 @@ pub use board_file::{
 pub use board_flash::BoardFlash;
 pub use boot::{Boot, Flavour};
 pub use error::{CaseError, Inconsistency};
+pub use image::bootable;
 pub use story::{
     Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadStatusStep,
     Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,

@@ -208,4 +208,8 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
     fn busy_until(&self) -> Option<Instant> {
         self.inner.busy_until().filter(|_| self.faults.no_chip.is_none())
     }
+
+    fn power_cycle(&mut self, now: Instant) {
+        self.inner.power_cycle(now);
+    }
 }

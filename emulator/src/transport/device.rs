@@ -1,6 +1,10 @@
 //! A board as its serial port sees it: what every front end drives.
 
-use crate::{board::Board, spi::SpiDevice, time::Instant};
+use crate::{
+    board::{Board, ControlLines},
+    spi::{SpiDevice, Transaction},
+    time::Instant,
+};
 
 /// A deterministic machine behind a serial line. It reads no clock: `now` is an argument and never
 /// goes back.
@@ -22,6 +26,19 @@ pub trait SerialDevice {
 
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
+
+    /// The client's modem lines, where the front end has them.
+    fn set_lines(&mut self, now: Instant, lines: ControlLines) {
+        let _ = (now, lines);
+    }
+
+    /// One chip select of a programmer on the device's flash; returns the end of the operation that
+    /// the part was busy with when it began. A device without a flash has an open bus.
+    fn spi_transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>) -> Option<Instant> {
+        let _ = now;
+        transaction.miso.fill(0xFF);
+        None
+    }
 }
 
 impl<F: SpiDevice> SerialDevice for Board<F> {
@@ -47,5 +64,13 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         Self::set_host_baud(self, now, baud);
+    }
+
+    fn set_lines(&mut self, now: Instant, lines: ControlLines) {
+        Self::set_lines(self, now, lines);
+    }
+
+    fn spi_transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>) -> Option<Instant> {
+        Self::spi_transfer(self, now, transaction)
     }
 }

@@ -2,6 +2,7 @@
 //! touch descriptors.
 
 pub mod device;
+pub mod fronts;
 pub mod line;
 pub mod link;
 pub mod modem;

@@ -14,6 +14,8 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use crate::board::ControlLines;
+
 /// First byte of requests and answers.
 const VERSION: u8 = 1;
 const DTR: u8 = 1;
@@ -21,25 +23,14 @@ const RTS: u8 = 2;
 /// Datagrams looked at for one request, so that a flood cannot hold the loop.
 const NONSENSE_MAX: usize = 64;
 
-/// The state of a client's two lines; `true` is asserted.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct ModemLines {
-    /// DTR.
-    pub dtr: bool,
-    /// RTS.
-    pub rts: bool,
+const fn from_bits(bits: u8) -> ControlLines {
+    ControlLines { dtr: bits & DTR != 0, rts: bits & RTS != 0 }
 }
 
-impl ModemLines {
-    const fn from_bits(bits: u8) -> Self {
-        Self { dtr: bits & DTR != 0, rts: bits & RTS != 0 }
-    }
-
-    const fn bits(self) -> u8 {
-        let dtr = if self.dtr { DTR } else { 0 };
-        let rts = if self.rts { RTS } else { 0 };
-        dtr | rts
-    }
+const fn to_bits(lines: ControlLines) -> u8 {
+    let dtr = if lines.dtr { DTR } else { 0 };
+    let rts = if lines.rts { RTS } else { 0 };
+    dtr | rts
 }
 
 /// A client that waits for its line change.
@@ -47,7 +38,7 @@ impl ModemLines {
 #[must_use = "the client waits until the request is answered"]
 pub struct ModemRequest {
     /// The lines as they shall be; unchanged where the client only asks.
-    pub lines: ModemLines,
+    pub lines: ControlLines,
     from: SocketAddr,
 }
 
@@ -56,7 +47,7 @@ pub struct ModemRequest {
 pub struct ModemSocket {
     socket: UnixDatagram,
     path: PathBuf,
-    lines: ModemLines,
+    lines: ControlLines,
 }
 
 impl ModemSocket {
@@ -69,7 +60,7 @@ impl ModemSocket {
     pub fn bind(path: &Path) -> io::Result<Self> {
         let socket = UnixDatagram::bind(path)?;
         socket.set_nonblocking(true)?;
-        Ok(Self { socket, path: path.to_owned(), lines: ModemLines::default() })
+        Ok(Self { socket, path: path.to_owned(), lines: ControlLines::default() })
     }
 
     /// Where the preload library finds it.
@@ -80,13 +71,13 @@ impl ModemSocket {
 
     /// The lines as last answered.
     #[must_use]
-    pub fn lines(&self) -> ModemLines {
+    pub fn lines(&self) -> ControlLines {
         self.lines
     }
 
     /// The lines fell because the port was closed.
     pub fn release(&mut self) {
-        self.lines = ModemLines::default();
+        self.lines = ControlLines::default();
     }
 
     /// The next request, if one waits. Nonsense is dropped.
@@ -95,7 +86,7 @@ impl ModemSocket {
         for _ in 0..NONSENSE_MAX {
             let (count, from) = self.socket.recv_from(&mut bytes).ok()?;
             if let ([VERSION, set, clear, _], 3) = (bytes, count) {
-                let lines = ModemLines::from_bits((self.lines.bits() | set) & !clear);
+                let lines = from_bits((to_bits(self.lines) | set) & !clear);
                 return Some(ModemRequest { lines, from });
             }
         }
@@ -106,7 +97,7 @@ impl ModemSocket {
     pub fn answer(&mut self, request: &ModemRequest) {
         self.lines = request.lines;
         // A client that is gone needs no answer.
-        let _ = self.socket.send_to_addr(&[VERSION, self.lines.bits()], &request.from);
+        let _ = self.socket.send_to_addr(&[VERSION, to_bits(self.lines)], &request.from);
     }
 }
 
@@ -140,10 +131,10 @@ mod tests {
             assert_eq!(client.recv(&mut answer).unwrap(), 2);
             (request.lines, answer)
         };
-        assert_eq!(ask([1, 3, 0]), (ModemLines { dtr: true, rts: true }, [1, 3]));
-        assert_eq!(ask([1, 2, 1]), (ModemLines { dtr: false, rts: true }, [1, 2]));
-        assert_eq!(ask([1, 0, 0]), (ModemLines { dtr: false, rts: true }, [1, 2]));
-        assert_eq!(ask([1, 0, 2]), (ModemLines::default(), [1, 0]));
+        assert_eq!(ask([1, 3, 0]), (ControlLines { dtr: true, rts: true }, [1, 3]));
+        assert_eq!(ask([1, 2, 1]), (ControlLines { dtr: false, rts: true }, [1, 2]));
+        assert_eq!(ask([1, 0, 0]), (ControlLines { dtr: false, rts: true }, [1, 2]));
+        assert_eq!(ask([1, 0, 2]), (ControlLines::default(), [1, 0]));
     }
 
     #[test]

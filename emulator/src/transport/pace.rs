@@ -65,6 +65,24 @@ impl Clock {
         self.last_input = now;
     }
 
+    /// Something other than bytes happens to the device at the wall time `wall` (a line change, an
+    /// access to its flash): the device time of it.
+    pub fn happens<D: SerialDevice + ?Sized>(
+        &mut self,
+        device: &D,
+        wall: time::Instant,
+    ) -> Instant {
+        let now = self.moment(device, wall);
+        self.last_input = now;
+        now
+    }
+
+    /// Whether time may jump over a wait.
+    #[must_use]
+    pub fn jumps(&self) -> bool {
+        self.pace == Pace::Max
+    }
+
     /// Device time at which something from outside happens at the wall time `wall`.
     fn moment<D: SerialDevice + ?Sized>(&mut self, device: &D, wall: time::Instant) -> Instant {
         match self.pace {

@@ -159,6 +159,14 @@ impl PtyPort {
         change
     }
 
+    /// Drops what the client has not read.
+    pub fn discard_output(&mut self) {
+        self.queue.clear();
+        self.stalled = false;
+        // Best effort: old bytes are noise that every client knows how to skip.
+        let _ = tcflush(&self.slave, QueueSelector::IFlush);
+    }
+
     /// Forgets the last client: what it did not read, its exclusive mode, its line discipline.
     pub fn forget_client(&mut self) {
         self.queue.clear();
@@ -188,11 +196,8 @@ impl PtyPort {
         Ok(())
     }
 
-    /// Queues bytes for the client. Without a client they are lost, as on an open line.
+    /// Queues bytes for the client; what finds no room is lost.
     pub fn queue(&mut self, bytes: &[u8]) {
-        if !self.has_client() {
-            return;
-        }
         let room = QUEUE_MAX.saturating_sub(self.queue.len());
         self.queue.extend(bytes.iter().take(room));
         self.lost_bytes += u64::try_from(bytes.len().saturating_sub(room)).unwrap_or(u64::MAX);
@@ -242,7 +247,10 @@ fn make_raw(master: &Pty) -> io::Result<()> {
 /// Watches opens and closes of `path`.
 fn watch(path: &Path) -> io::Result<OwnedFd> {
     let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
+    // Writes are of no interest in themselves. But the kernel merges equal neighbours, and without
+    // them two opens in a row could count as one.
     let events = inotify::WatchFlags::OPEN
+        | inotify::WatchFlags::MODIFY
         | inotify::WatchFlags::CLOSE_WRITE
         | inotify::WatchFlags::CLOSE_NOWRITE;
     inotify::add_watch(&watch, path, events)?;

@@ -6,11 +6,7 @@
 //! while 512 KiB of answers wait.
 
 use super::tcp::{Outbox, StreamSession};
-use crate::{
-    spi::{CommandLines, SpiDevice, Transaction},
-    time::{Duration, Instant},
-    trace::Trace,
-};
+use crate::time::Duration;
 
 const ACK: u8 = 0x06;
 const NAK: u8 = 0x15;
@@ -87,40 +83,11 @@ pub trait SpiBus {
     fn drive(&mut self, on: bool);
 }
 
-/// A [`SpiBus`] straight on a part, in virtual time.
-#[derive(Debug)]
-pub struct FlashBus<'a, D: ?Sized> {
-    /// The part.
-    pub device: &'a mut D,
-    /// Moves on with every bit; the caller's clock.
-    pub now: &'a mut Instant,
-    /// Gets what happens.
-    pub trace: &'a mut Trace,
-    /// Jump to the end of a program, erase or register write once a transaction met the part
-    /// busy: the client's next poll finds it ready. Off where time is the wall clock's.
-    pub jump_when_busy: bool,
-}
-
-impl<D: SpiDevice + ?Sized> SpiBus for FlashBus<'_, D> {
-    fn transfer(&mut self, clock_hz: u32, mosi: &[u8], miso: &mut [u8]) {
-        let bytes_count = (mosi.len() + miso.len()) as u64;
-        let busy_until = self.device.busy_until().filter(|end| *end > *self.now);
-        let mut transaction = Transaction { mosi, miso, command_lines: CommandLines::One };
-        self.device.transfer(*self.now, &mut transaction, self.trace);
-        let ns = bytes_count.saturating_mul(8 * 1_000_000_000) / u64::from(clock_hz.max(1));
-        *self.now += Duration::from_nanos(ns);
-        if let Some(end) = busy_until
-            && self.jump_when_busy
-        {
-            *self.now = end.max(*self.now);
-        }
-    }
-
-    fn wait(&mut self, span: Duration) {
-        *self.now += span;
-    }
-
-    fn drive(&mut self, _on: bool) {}
+/// How long `bytes_count` bytes take on one line at `clock_hz`.
+#[must_use]
+pub fn transfer_time(bytes_count: usize, clock_hz: u32) -> Duration {
+    let bits_count = (bytes_count as u64).saturating_mul(8);
+    Duration::from_nanos(bits_count.saturating_mul(1_000_000_000) / u64::from(clock_hz.max(1)))
 }
 
 /// What the next byte belongs to.

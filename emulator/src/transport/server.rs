@@ -14,8 +14,11 @@ use rustix::{
     io::Errno,
 };
 
+use crate::board::ControlLines;
+
 use super::{
     device::SerialDevice,
+    fronts::Fronts,
     link::Link,
     pace::{Clock, Pace},
     pty::PtyPort,
@@ -37,6 +40,8 @@ type Hook<D> = Box<dyn FnMut(&mut D) -> io::Result<()> + Send>;
 
 /// First wait for a client that does not read; doubles up to [`STALL_WAIT_MAX`].
 const STALL_WAIT_MIN: time::Duration = time::Duration::from_millis(1);
+/// Line changes in one turn.
+const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
 const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
 
@@ -44,6 +49,7 @@ const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
 pub struct Server<D> {
     device: D,
     port: PtyPort,
+    fronts: Fronts,
     clock: Clock,
     hook: Option<Hook<D>>,
     tasks: mpsc::Receiver<Task<D>>,
@@ -96,6 +102,7 @@ impl<D: SerialDevice> Server<D> {
         Ok(Self {
             device,
             port,
+            fronts: Fronts::default(),
             clock,
             hook: None,
             tasks,
@@ -118,6 +125,11 @@ impl<D: SerialDevice> Server<D> {
     /// what the client was told is then stored. An error ends the server.
     pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
         self.hook = Some(Box::new(hook));
+    }
+
+    /// Ways in besides the PTY, to open more of them.
+    pub fn fronts(&mut self) -> &mut Fronts {
+        &mut self.fronts
     }
 
     /// The device.
@@ -149,12 +161,37 @@ impl<D: SerialDevice> Server<D> {
             if ready.clients {
                 self.see_clients()?;
             }
+            self.fronts.service(&mut self.device, &mut self.clock, wall_now());
             self.turn(ready.input)?;
+            self.serve_modem()?;
         }
     }
 
+    /// Applies line changes of the PTY's clients, each at its place between their data.
+    fn serve_modem(&mut self) -> io::Result<()> {
+        for _ in 0..MODEM_REQUESTS_MAX {
+            let Some(request) = self.fronts.modem_request() else { break };
+            // The client waits for its answer, and one turn takes more than a PTY holds.
+            self.turn(true)?;
+            self.set_lines(request.lines);
+            // A reset begins: where time jumps, the board may have talked for minutes ahead.
+            if request.lines.rts && self.clock.jumps() {
+                self.port.discard_output();
+            }
+            self.turn(false)?;
+            self.fronts.modem_answer(&request);
+        }
+        Ok(())
+    }
+
+    fn set_lines(&mut self, lines: ControlLines) {
+        let now = self.clock.happens(&self.device, wall_now());
+        self.device.set_lines(now, lines);
+    }
+
     /// Blocks until there is something to do.
-    fn wait(&self, stop: &UnixStream) -> io::Result<Ready> {
+    fn wait(&mut self, stop: &UnixStream) -> io::Result<Ready> {
+        let timeout = self.timeout().map(timespec);
         let mut master_flags = PollFlags::IN;
         if self.port.has_output() && !self.port.is_stalled() {
             master_flags |= PollFlags::OUT;
@@ -167,14 +204,15 @@ impl<D: SerialDevice> Server<D> {
         fds.extend(
             self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
-        let timeout = self.timeout().map(timespec);
+        let watch_count = fds.len();
+        self.fronts.poll_fds(&mut fds);
         match poll(&mut fds, timeout.as_ref()) {
             Ok(_) | Err(Errno::INTR) => {}
             Err(error) => return Err(error.into()),
         }
         let set = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
         let input = fds.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
-        Ok(Ready { stop: set(0), wake: set(1), input, clients: set(3) })
+        Ok(Ready { stop: set(0), wake: set(1), input, clients: watch_count > 3 && set(3) })
     }
 
     /// How long to wait at most; `None` for ever.
@@ -199,19 +237,37 @@ impl<D: SerialDevice> Server<D> {
 
     /// Lets clients come and go.
     fn see_clients(&mut self) -> io::Result<()> {
-        let change = self.port.service_clients();
-        if change.closed {
-            // The last words of the client still reach the board; their answers reach nobody.
-            self.exchange(true)?;
-            self.port.forget_client();
+        if !self.port.service_clients().closed {
+            return Ok(());
+        }
+        self.port.forget_client();
+        // What is still to be read may be the last words of the old client or the first ones of the
+        // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
+        self.turn(true)?;
+        if self.fronts.modem_release() {
+            self.set_lines(ControlLines::default());
+            self.turn(false)?;
         }
         Ok(())
     }
 
     /// Moves bytes both ways.
     fn turn(&mut self, input: bool) -> io::Result<()> {
-        let out = self.exchange(input)?;
-        self.port.queue(&out);
+        let mut bytes = Vec::new();
+        if input {
+            self.port.read(&mut bytes)?;
+        }
+        let out = self.exchange(&bytes)?;
+        self.send(&out, !bytes.is_empty())
+    }
+
+    /// Sends the board's output. Without a client it is lost, as on an open line; `heard` says that
+    /// somebody has just written, whatever the count of clients is.
+    fn send(&mut self, out: &[u8], heard: bool) -> io::Result<()> {
+        if heard || self.port.has_client() {
+            self.port.queue(out);
+        }
+        self.fronts.transmit(out);
         self.port.write()?;
         self.stall_wait = if self.port.is_stalled() {
             (self.stall_wait * 2).min(STALL_WAIT_MAX)
@@ -222,14 +278,10 @@ impl<D: SerialDevice> Server<D> {
     }
 
     /// Gives the device its input and its time; returns its output, with all changes stored.
-    fn exchange(&mut self, input: bool) -> io::Result<Vec<u8>> {
-        let mut bytes = Vec::new();
-        if input {
-            self.port.read(&mut bytes)?;
-        }
+    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
         let wall = wall_now();
         if !bytes.is_empty() {
-            self.clock.input(&mut self.device, wall, self.port.baud(), &bytes);
+            self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         }
         let mut out = Vec::new();
         self.more = self.clock.run(&mut self.device, wall, &mut out);

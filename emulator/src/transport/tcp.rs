@@ -14,7 +14,7 @@ use std::{
     os::fd::AsFd,
 };
 
-use rustix::event::{PollFd, PollFlags};
+use rustix::event::{PollFd, PollFlags, Timespec, poll};
 
 /// What a second client reads before its connection ends.
 pub const BUSY_LINE: &[u8] = b"esp32-emulator: the board is in use by another client\r\n";
@@ -126,6 +126,7 @@ impl<S: Outbox> TcpServer<S> {
         self.serve_client(board, &mut activity);
         // Errors are those of one connection attempt and no reason to end.
         while activity.refused_count < REFUSALS_MAX
+            && !self.client.as_ref().is_some_and(Client::is_leaving)
             && let Ok((stream, _)) = self.listener.accept()
         {
             if self.client.is_some() {
@@ -159,6 +160,15 @@ impl<S: Outbox> TcpServer<S> {
             self.client = None;
             activity.disconnected = true;
         }
+    }
+}
+
+impl<S> Client<S> {
+    /// The client has ended its side, and what it wrote before is not all read yet: whoever comes
+    /// next waits at the listener until it is.
+    fn is_leaving(&self) -> bool {
+        let mut fds = [PollFd::new(&self.stream, PollFlags::RDHUP)];
+        poll(&mut fds, Some(&Timespec { tv_sec: 0, tv_nsec: 0 })).is_ok_and(|count| count > 0)
     }
 }
 

@@ -1,6 +1,7 @@
 use spi_nor::catalog;
 
 use super::*;
+use crate::{flash::Denial, spi::CommandLines, time::Duration, trace::Event};
 
 /// A part with a clock: every chip select a microsecond, busy times skipped on demand.
 struct Bench {

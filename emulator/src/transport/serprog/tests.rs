@@ -3,53 +3,50 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
+use crate::time::Instant;
 
-/// Answers RDID, is busy for 10 ms after opcode 20h, notes what it sees.
+/// Answers RDID, is busy for 10 ms after opcode 20h, notes what it sees; a poll that meets it busy
+/// jumps to the end.
 #[derive(Debug, Default)]
 struct Part {
     seen: Vec<Vec<u8>>,
     busy_until: Option<Instant>,
+    now: Instant,
 }
 
-impl SpiDevice for Part {
-    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, _: &mut Trace) {
-        if self.busy_until.is_some_and(|end| end <= now) {
-            self.busy_until = None;
-        }
-        self.seen.push(transaction.mosi.to_vec());
-        match transaction.mosi.first() {
+impl SpiBus for Part {
+    fn transfer(&mut self, clock_hz: u32, mosi: &[u8], miso: &mut [u8]) {
+        let busy = self.busy_until.take().filter(|end| *end > self.now);
+        self.seen.push(mosi.to_vec());
+        self.now += transfer_time(mosi.len() + miso.len(), clock_hz);
+        match mosi.first() {
             Some(0x9F) => {
                 let id = [0xEF, 0x40, 0x16];
-                transaction.miso.iter_mut().zip(id.iter().cycle()).for_each(|(to, id)| *to = *id);
+                miso.iter_mut().zip(id.iter().cycle()).for_each(|(to, id)| *to = *id);
             }
-            Some(0x05) => transaction.miso.fill(u8::from(self.busy_until.is_some())),
-            Some(0x20) => self.busy_until = Some(now + Duration::from_millis(10)),
+            Some(0x05) => miso.fill(u8::from(busy.is_some())),
+            Some(0x20) => self.busy_until = Some(self.now + Duration::from_millis(10)),
             _ => {}
         }
+        self.now = busy.map_or(self.now, |end| end.max(self.now));
     }
 
-    fn busy_until(&self) -> Option<Instant> {
-        self.busy_until
+    fn wait(&mut self, span: Duration) {
+        self.now += span;
     }
+
+    fn drive(&mut self, _on: bool) {}
 }
 
 #[derive(Debug, Default)]
 struct Bench {
     server: Server,
     part: Part,
-    now: Instant,
-    trace: Trace,
 }
 
 impl Bench {
     fn ask(&mut self, bytes: &[u8]) -> Vec<u8> {
-        let mut bus = FlashBus {
-            device: &mut self.part,
-            now: &mut self.now,
-            trace: &mut self.trace,
-            jump_when_busy: true,
-        };
-        assert_eq!(self.server.receive(bytes, &mut bus), bytes.len());
+        assert_eq!(self.server.receive(bytes, &mut self.part), bytes.len());
         let answer = self.server.pending().to_vec();
         self.server.sent(answer.len());
         answer
@@ -101,7 +98,7 @@ fn every_bit_takes_time() {
     let mut bench = Bench::default();
     assert_eq!(bench.ask(&[0x14, 0x40, 0x42, 0x0F, 0]), [0x06, 0x40, 0x42, 0x0F, 0]);
     bench.ask(&[0x13, 1, 0, 0, 3, 0, 0, 0x9F]);
-    assert_eq!(bench.now, Instant::from_nanos(32_000), "32 bits at 1 MHz");
+    assert_eq!(bench.part.now, Instant::from_nanos(32_000), "32 bits at 1 MHz");
     assert_eq!(bench.ask(&[0x14, 0, 0, 0, 0]), [0x15], "0 Hz is reserved");
     assert_eq!(bench.ask(&[0x14, 0xFF, 0xFF, 0xFF, 0xFF])[1..], 80_000_000_u32.to_le_bytes());
 }
@@ -120,9 +117,9 @@ fn delays_pass_when_they_are_executed() {
     let mut bench = Bench::default();
     assert_eq!(bench.ask(&[0x0B]), [0x06]);
     assert_eq!(bench.ask(&[0x0E, 0xE8, 3, 0, 0, 0x0E, 1, 0, 0, 0]), [0x06, 0x06]);
-    assert_eq!(bench.now, Instant::ZERO);
+    assert_eq!(bench.part.now, Instant::ZERO);
     assert_eq!(bench.ask(&[0x0F, 0x0F]), [0x06, 0x06]);
-    assert_eq!(bench.now, Instant::from_nanos(1_001_000));
+    assert_eq!(bench.part.now, Instant::from_nanos(1_001_000));
     let answers = bench.ask(&[0x0E, 0, 0, 0, 0].repeat(205));
     let (accepted, refused) = answers.split_at(204);
     assert!(accepted.iter().all(|byte| *byte == ACK));
@@ -146,18 +143,12 @@ fn too_long_is_swallowed_and_refused() {
 #[test]
 fn a_client_that_does_not_read_is_not_heard() {
     let mut bench = Bench::default();
-    let mut bus = FlashBus {
-        device: &mut bench.part,
-        now: &mut bench.now,
-        trace: &mut bench.trace,
-        jump_when_busy: true,
-    };
     let flood = [0x13, 0, 0, 0, 0, 0, 4].repeat(100);
-    let taken = bench.server.receive(&flood, &mut bus);
+    let taken = bench.server.receive(&flood, &mut bench.part);
     assert_eq!(taken, 14, "two reads of 256 KiB fill the queue");
     assert!(bench.server.pending().len() <= PENDING_MAX + READ_MAX);
     bench.server.sent(usize::MAX);
-    assert!(bench.server.receive(&flood[taken..], &mut bus) > 0);
+    assert!(bench.server.receive(&flood[taken..], &mut bench.part) > 0);
 }
 
 proptest! {
@@ -172,6 +163,6 @@ proptest! {
         }
         prop_assert_eq!(answers, expected);
         prop_assert_eq!(cut_up.part.seen, whole.part.seen);
-        prop_assert_eq!(cut_up.now, whole.now);
+        prop_assert_eq!(cut_up.part.now, whole.part.now);
     }
 }

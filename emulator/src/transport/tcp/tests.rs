@@ -59,8 +59,8 @@ impl Bench {
             }
             let mut fds = Vec::new();
             self.server.poll_fds(&mut fds);
-            let wait = rustix::event::Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
-            rustix::event::poll(&mut fds, Some(&wait)).unwrap();
+            let wait = Timespec { tv_sec: 0, tv_nsec: 5_000_000 };
+            poll(&mut fds, Some(&wait)).unwrap();
         }
         panic!("not done in 1000 turns");
     }
@@ -106,6 +106,25 @@ fn clients_come_and_go() {
         drop(client);
     }
     bench.until(|bench, _| bench.server.client.is_none());
+}
+
+#[test]
+fn who_comes_after_a_long_goodbye_is_served() {
+    let mut bench = Bench::new();
+    bench.board.full = true;
+    let mut first = bench.connect();
+    bench.until(|_, activity| activity.connected);
+    // More than one read, less than a socket holds.
+    first.write_all(&vec![0; 0x8000]).unwrap();
+    bench.turn();
+    drop(first);
+    let mut second = bench.connect();
+    second.write_all(b"x").unwrap();
+    for _ in 0..10 {
+        assert_eq!(bench.turn().refused_count, 0, "it waits");
+    }
+    bench.board.full = false;
+    bench.until(|_, activity| activity.connected);
 }
 
 #[test]

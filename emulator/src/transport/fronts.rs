@@ -1,0 +1,216 @@
+//! The ways in besides the PTY: modem lines for it, RFC 2217, bare TCP, serprog. All of them join
+//! the one loop of [`super::server::Server`].
+//!
+//! The serial fronts are wired in parallel, as two adapters on the same pins would be: the board's
+//! bytes go to every client, and whoever writes is heard. serprog is a clip on the flash.
+
+use std::{
+    io,
+    net::SocketAddr,
+    os::fd::AsFd,
+    path::{Path, PathBuf},
+    time,
+};
+
+use rustix::event::{PollFd, PollFlags};
+
+use super::{
+    device::SerialDevice,
+    line::{RawSession, SerialLine},
+    modem::{ModemRequest, ModemSocket},
+    pace::Clock,
+    rfc2217::Session,
+    serprog::{self, SpiBus},
+    tcp::TcpServer,
+};
+use crate::{
+    board::ControlLines,
+    spi::{CommandLines, Transaction},
+    time::{Duration, Instant},
+};
+
+/// Rate that an RFC 2217 client is told before it sets one, in baud.
+const BAUD_AT_CONNECT: u32 = 115_200;
+
+/// Fronts of one board; none at first.
+#[derive(Debug, Default)]
+pub struct Fronts {
+    modem: Option<ModemSocket>,
+    rfc2217: Option<TcpServer<Session>>,
+    raw: Option<TcpServer<RawSession>>,
+    serprog: Option<TcpServer<serprog::Server>>,
+    /// What the RFC 2217 client set last.
+    baud: Option<u32>,
+}
+
+impl Fronts {
+    /// Takes modem lines for the PTY from the preload library at the socket `path`.
+    ///
+    /// # Errors
+    ///
+    /// As [`ModemSocket::bind`].
+    pub fn listen_modem(&mut self, path: &Path) -> io::Result<PathBuf> {
+        let socket = self.modem.insert(ModemSocket::bind(path)?);
+        Ok(socket.path().to_owned())
+    }
+
+    /// Serves the board's UART over RFC 2217; returns the address with its port.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpServer::bind`].
+    pub fn listen_rfc2217(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.rfc2217.insert(TcpServer::bind(address)?).local_addr()
+    }
+
+    /// Serves the board's UART over bare TCP (pyserial's `socket://`).
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpServer::bind`].
+    pub fn listen_raw(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.raw.insert(TcpServer::bind(address)?).local_addr()
+    }
+
+    /// Serves the board's flash over serprog, for flashrom.
+    ///
+    /// # Errors
+    ///
+    /// As [`TcpServer::bind`].
+    pub fn listen_serprog(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.serprog.insert(TcpServer::bind(address)?).local_addr()
+    }
+
+    /// Adds the descriptors to wait for.
+    pub(crate) fn poll_fds<'a>(&'a mut self, fds: &mut Vec<PollFd<'a>>) {
+        if let Some(modem) = &self.modem {
+            fds.push(PollFd::from_borrowed_fd(modem.as_fd(), PollFlags::IN));
+        }
+        if let Some(server) = &mut self.rfc2217 {
+            server.poll_fds(fds);
+        }
+        if let Some(server) = &mut self.raw {
+            server.poll_fds(fds);
+        }
+        if let Some(server) = &mut self.serprog {
+            server.poll_fds(fds);
+        }
+    }
+
+    /// The next client of the PTY that waits for its line change.
+    pub(crate) fn modem_request(&mut self) -> Option<ModemRequest> {
+        self.modem.as_mut()?.next_request()
+    }
+
+    /// The board has the lines of `request`.
+    pub(crate) fn modem_answer(&mut self, request: &ModemRequest) {
+        if let Some(modem) = &mut self.modem {
+            modem.answer(request);
+        }
+    }
+
+    /// The PTY's last client has gone: its lines fall. Says whether they were up.
+    pub(crate) fn modem_release(&mut self) -> bool {
+        let Some(modem) = &mut self.modem else { return false };
+        let was_up = modem.lines() != ControlLines::default();
+        modem.release();
+        was_up
+    }
+
+    /// Moves bytes from the network into `device`, and serprog's answers back.
+    pub(crate) fn service<D: SerialDevice>(
+        &mut self,
+        device: &mut D,
+        clock: &mut Clock,
+        wall: time::Instant,
+    ) {
+        if let Some(server) = &mut self.rfc2217 {
+            let mut line = DeviceLine { device, clock, wall, baud: self.baud };
+            let activity = server.service(&mut line, |_| Session::new(BAUD_AT_CONNECT));
+            self.baud = if activity.disconnected { None } else { line.baud };
+        }
+        if let Some(server) = &mut self.raw {
+            let mut line = DeviceLine { device, clock, wall, baud: None };
+            server.service(&mut line, |_| RawSession::default());
+        }
+        if let Some(server) = &mut self.serprog {
+            let mut bus = DeviceBus { device, clock, wall };
+            server.service(&mut bus, |_| serprog::Server::default());
+        }
+    }
+
+    /// Gives the board's bytes to the serial clients and sends what waits for them.
+    pub(crate) fn transmit(&mut self, bytes: &[u8]) {
+        if let Some(server) = &mut self.rfc2217 {
+            if let Some(session) = server.session() {
+                session.transmit(bytes);
+            }
+            server.flush();
+        }
+        if let Some(server) = &mut self.raw {
+            if let Some(session) = server.session() {
+                session.transmit(bytes);
+            }
+            server.flush();
+        }
+    }
+}
+
+/// A device's serial line at one moment.
+struct DeviceLine<'a, D> {
+    device: &'a mut D,
+    clock: &'a mut Clock,
+    wall: time::Instant,
+    baud: Option<u32>,
+}
+
+impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
+    fn receive(&mut self, bytes: &[u8]) {
+        self.clock.input(self.device, self.wall, self.baud, bytes);
+    }
+
+    fn set_lines(&mut self, dtr: bool, rts: bool) {
+        let now = self.clock.happens(self.device, self.wall);
+        self.device.set_lines(now, ControlLines { dtr, rts });
+    }
+
+    fn set_baud(&mut self, rate: u32) {
+        self.baud = Some(rate);
+    }
+}
+
+/// A device's flash with a programmer clipped to it.
+struct DeviceBus<'a, D> {
+    device: &'a mut D,
+    clock: &'a mut Clock,
+    wall: time::Instant,
+}
+
+impl<D: SerialDevice> DeviceBus<'_, D> {
+    fn pass(&mut self, now: Instant) {
+        self.device.advance(now);
+        self.clock.touched(self.device);
+    }
+}
+
+impl<D: SerialDevice> SpiBus for DeviceBus<'_, D> {
+    fn transfer(&mut self, clock_hz: u32, mosi: &[u8], miso: &mut [u8]) {
+        let now = self.clock.happens(self.device, self.wall);
+        let span = serprog::transfer_time(mosi.len() + miso.len(), clock_hz);
+        let mut transaction = Transaction { mosi, miso, command_lines: CommandLines::One };
+        let busy_before = self.device.spi_transfer(now, &mut transaction);
+        // The poll that met the part busy has told its client so; the next one finds it ready.
+        let end = busy_before.filter(|_| self.clock.jumps()).unwrap_or(now);
+        self.pass(end.max(now + span));
+    }
+
+    fn wait(&mut self, span: Duration) {
+        let now = self.clock.happens(self.device, self.wall);
+        self.pass(now + span);
+    }
+
+    fn drive(&mut self, _on: bool) {}
+}
+
+#[cfg(test)]
+mod tests;

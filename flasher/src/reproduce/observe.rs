@@ -1,0 +1,160 @@
+//! Steps on identity, status registers and erases.
+
+use std::time::Duration;
+
+use esp32_emulator::case::{EraseOutcome, EraseStep, FlashIdStep, ReadStatusStep, WriteStatusStep};
+
+use super::{Observation, ReproduceError, StepReport, play::Play};
+use crate::{
+    session::{Session, SessionError},
+    spi::{Instruction, opcode},
+    write::Digest,
+};
+
+/// A chip erase of 4 MiB or more that is over by then was refused (FIELD-CASES, discriminator d).
+const NO_TIME: Duration = Duration::from_millis(100);
+const CHIP_ERASE_LIMIT: Duration = Duration::from_secs(400);
+const WRITE_LIMIT: Duration = Duration::from_secs(2);
+/// Writes of the first register or two, of the second, and of the third.
+const WRITE_STATUS: u8 = 0x01;
+const WRITE_STATUS_2: u8 = 0x31;
+const WRITE_STATUS_3: u8 = 0x11;
+
+impl Play {
+    pub(super) fn flash_id(
+        &mut self,
+        step: &FlashIdStep,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        "read the flash id".clone_into(&mut report.done);
+        let id = self.connect_slowly()?.flash_id()?;
+        report.observations.push(Observation {
+            what: "JEDEC id".to_owned(),
+            expected: format!("{:02x?}", step.expect.0),
+            seen: format!("{:02x?}", id.jedec),
+            agrees: step.expect.0 == id.jedec,
+        });
+        Ok(())
+    }
+
+    pub(super) fn read_status(
+        &mut self,
+        step: &ReadStatusStep,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        report.done = format!("read_flash_status --bytes {}", step.bytes);
+        let status = self.connect_slowly()?.read_status(step.bytes.into())?.combined();
+        let digits = usize::from(step.bytes) * 2 + 2;
+        let show = |value: u32| format!("{value:#0digits$x}");
+        report.said.push(format!("Status value: {}", show(status)));
+        let kept = !step.ignore;
+        let mut expected = show(step.expect);
+        if step.ignore != 0 {
+            expected.push_str(&format!(" (bits {} not compared)", show(step.ignore)));
+        }
+        report.observations.push(Observation {
+            what: "status registers".to_owned(),
+            expected,
+            seen: show(status),
+            agrees: status & kept == step.expect & kept,
+        });
+        Ok(())
+    }
+
+    /// `write_flash_status`: every form that a part may take, one after the other, without looking
+    /// whether the part is still busy (QUIRKS Q6).
+    pub(super) fn write_status(
+        &mut self,
+        step: &WriteStatusStep,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        let digits = usize::from(step.bytes) * 2 + 2;
+        report.done = format!(
+            "write_flash_status --bytes {}{} {:#0digits$x}",
+            step.bytes,
+            if step.non_volatile { " --non-volatile" } else { "" },
+            step.value
+        );
+        let mut session = self.connect_slowly()?;
+        write_status_in_all_forms(&mut session, step)?;
+        // The command reads the registers back and so gives the part its time.
+        session.wait_flash_ready(WRITE_LIMIT)?;
+        Ok(())
+    }
+
+    pub(super) fn erase_chip(
+        &mut self,
+        step: &EraseStep,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        "erase the chip".clone_into(&mut report.done);
+        let mut session = self.connect_slowly()?;
+        session.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
+        session.spi(&Instruction::new(opcode::ERASE_CHIP))?;
+        let begin = self.board_now()?;
+        session.wait_flash_ready(CHIP_ERASE_LIMIT)?;
+        let busy: Duration = self.board_now()?.since(begin).into();
+        report.said.push(format!("Chip erase completed in {:.1} s.", busy.as_secs_f64()));
+        let expected = match step.expect {
+            EraseOutcome::NoTime => "returns in no time: refused",
+            EraseOutcome::Erases => "takes its time, and the flash is blank",
+        };
+        let (seen, agrees) = if busy < NO_TIME {
+            ("returns in no time: refused", step.expect == EraseOutcome::NoTime)
+        } else if is_blank(&mut session)? {
+            ("takes its time, and the flash is blank", step.expect == EraseOutcome::Erases)
+        } else {
+            ("takes its time, and the flash is not blank", false)
+        };
+        report.observations.push(Observation {
+            what: "chip erase".to_owned(),
+            expected: expected.to_owned(),
+            seen: seen.to_owned(),
+            agrees,
+        });
+        Ok(())
+    }
+
+    pub(super) fn instruction(
+        &mut self,
+        opcode: u8,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        report.done = format!("send 06h, {opcode:02X}h");
+        let mut session = self.connect_slowly()?;
+        session.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
+        session.spi(&Instruction::new(opcode))?;
+        session.wait_flash_ready(WRITE_LIMIT)?;
+        Ok(())
+    }
+}
+
+fn is_blank(session: &mut Session) -> Result<bool, SessionError> {
+    let bytes = session.flash_bytes();
+    Ok(Digest(session.flash_md5(0, bytes)?) == Digest::of_erased(bytes))
+}
+
+fn write_status_in_all_forms(
+    session: &mut Session,
+    step: &WriteStatusStep,
+) -> Result<(), SessionError> {
+    let [first, second, third, _] = step.value.to_le_bytes();
+    let enable =
+        if step.non_volatile { opcode::WRITE_ENABLE } else { opcode::WRITE_ENABLE_VOLATILE };
+    let mut forms: Vec<(u8, Vec<u8>)> = Vec::new();
+    if step.bytes == 2 {
+        forms.push((WRITE_STATUS, vec![first, second]));
+    }
+    forms.push((WRITE_STATUS, vec![first]));
+    if step.bytes >= 2 {
+        forms.push((WRITE_STATUS_2, vec![second]));
+    }
+    if step.bytes >= 3 {
+        forms.push((WRITE_STATUS_3, vec![third]));
+    }
+    for (code, data) in forms {
+        session.spi(&Instruction::new(enable))?;
+        session.spi(&Instruction::new(code).writing(&data))?;
+    }
+    session.spi(&Instruction::new(opcode::WRITE_DISABLE)).map(drop)
+}

@@ -1,0 +1,91 @@
+//! A board on a PTY, with what really is in its flash.
+
+use esp32_emulator::{
+    board::STRAP_DOWNLOAD,
+    case::{self, CaseBoard, LoadedBoard},
+    trace::Event,
+    transport::server::{Handle, Options, Server},
+};
+use spi_nor::part::RegisterName;
+
+/// A served board.
+pub(crate) struct Bench {
+    port: String,
+    handle: Handle<CaseBoard>,
+}
+
+impl Bench {
+    /// A factory-new part of the catalogue.
+    pub(crate) fn part(name: &str) -> Self {
+        Self::serve(LoadedBoard::with_part(name))
+    }
+
+    /// A part whose non-volatile status registers hold these values.
+    pub(crate) fn part_with_status(name: &str, status: [u8; 3]) -> Self {
+        let mut board = LoadedBoard::with_part(name);
+        let names = [RegisterName::Sr1, RegisterName::Sr2, RegisterName::Sr3];
+        board.file.flash.registers.extend(names.into_iter().zip(status));
+        Self::serve(board)
+    }
+
+    /// A public case.
+    pub(crate) fn case(name: &str) -> Self {
+        Self::serve(case::load(name).expect("a built-in case"))
+    }
+
+    fn serve(board: LoadedBoard) -> Self {
+        let board = board.into_board().expect("the board powers on");
+        let handle = Server::spawn(board, &Options::default()).expect("a PTY can be had");
+        let port = handle.path().to_str().expect("PTY paths are ASCII").to_owned();
+        Self { port, handle }
+    }
+
+    /// The path that a client opens.
+    pub(crate) fn port(&self) -> &str {
+        &self.port
+    }
+
+    /// Resets the chip into download mode, as a hand on the buttons does.
+    pub(crate) fn enter_download_mode(&self) {
+        self.with(|board| {
+            board.set_strap(STRAP_DOWNLOAD);
+            board.host_reset(board.now());
+        });
+    }
+
+    /// Work on the board itself.
+    pub(crate) fn with<R: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut CaseBoard) -> R + Send + 'static,
+    ) -> R {
+        self.handle.with(work).expect("the server runs")
+    }
+
+    /// SR1, SR2, SR3 as the chip has them.
+    pub(crate) fn status(&self) -> [u8; 3] {
+        self.with(|board| {
+            [RegisterName::Sr1, RegisterName::Sr2, RegisterName::Sr3]
+                .map(|name| board.flash().nor().register(name))
+        })
+    }
+
+    /// Bytes of the array.
+    pub(crate) fn cells(&self, address: u32, length: usize) -> Vec<u8> {
+        self.with(move |board| {
+            let mut bytes = vec![0; length];
+            board.flash().nor().read_cells(address, &mut bytes);
+            bytes
+        })
+    }
+
+    /// Instructions that the flash refused.
+    pub(crate) fn denials(&self) -> usize {
+        self.with(|board| {
+            board
+                .trace()
+                .entries()
+                .filter(|entry| matches!(entry.event, Event::Denied { .. }))
+                .count()
+        })
+    }
+}
