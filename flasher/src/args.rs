@@ -179,7 +179,8 @@ pub(crate) struct ChangeArgs {
 /// What the doctor may do.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Erase and program the sector at this address, and put its content back
+    /// Try a write: erase and program the sector at this address and put its content back; and
+    /// change a bit of the volatile status register and change it back
     #[arg(long, value_name = "ADDRESS", value_parser = parse_number)]
     pub(crate) probe: Option<u32>,
 }

@@ -153,7 +153,10 @@ fn judge(name: &str, looked: &Diagnosis, probed: &Diagnosis) {
         // A protection of this case that shows in the registers is named as what it is.
         Class::HiddenProtection if name.ends_with("/h3") => visible(Cause::IndividualLocks),
         Class::HiddenProtection if name.ends_with("/h5") => visible(Cause::RegisterBits),
-        Class::HiddenProtection if name.ends_with("/h7") => visible(Cause::Supply),
+        Class::HiddenProtection if name.ends_with("/h7") => {
+            assert_eq!(probed.cause, Cause::Supply, "{name}");
+            assert!(!looked.open.is_empty(), "{name}");
+        }
         Class::HiddenProtection => {
             assert_eq!(probed.cause, Cause::HiddenProtection, "{name}");
             assert!(!looked.open.is_empty(), "{name}");

@@ -126,7 +126,6 @@ fn protection_that_cannot_be_lifted_has_its_own_code() {
     clear("srp-locked").success();
     clear("by25q64as-cmp").success();
     flasher(&["-p", "virtual:srp-locked", "status", "write", "0"]).assert().code(8);
-    flasher(&["-p", "virtual:vdd-sdio", "erase", "chip"]).assert().code(1);
 }
 
 #[test]
