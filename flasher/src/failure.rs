@@ -109,9 +109,9 @@ impl Failure {
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
-            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
+            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
@@ -120,21 +120,22 @@ impl Failure {
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
+            | Self::Status(StatusError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
-            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
             Self::Protected(_)
             | Self::Erase(EraseError::Refused { .. })
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
-            Self::Status(StatusError::Session(error)) => session_exit(&error.cause),
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::NoWriteEnable | Self::RomEntersQpi(_) => Exit::Failed,
-            Self::Reproduce(_)
+            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
+            Self::NoWriteEnable
+            | Self::RomEntersQpi(_)
+            | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
             | Self::File { .. }
             | Self::Io(_) => Exit::Failed,

@@ -62,20 +62,6 @@ pub(crate) enum Event<'a> {
     Read { file: &'a Path, offset: u32, len: u32 },
     /// Erase instructions were sent.
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
-    /// A public report about to be played.
-    Case {
-        name: &'a str,
-        title: &'a str,
-        sources: &'a [String],
-        seen: &'a str,
-        assumed: &'a str,
-        assumption: Option<&'a Assumption>,
-        port: &'a str,
-    },
-    /// One step of it.
-    Step { step: &'a StepReport },
-    /// Whether everything was seen as reported, and why it happens.
-    Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// What the look at the protection before a change found.
     Preflight { preflight: &'a Preflight },
     /// What is protected.
@@ -90,6 +76,20 @@ pub(crate) enum Event<'a> {
     LoaderWroteRegisters { report: &'a GuardReport },
     /// Why flashing fails.
     Diagnosis { diagnosis: &'a Diagnosis, evidence: &'a Evidence },
+    /// A public report about to be played.
+    Case {
+        name: &'a str,
+        title: &'a str,
+        sources: &'a [String],
+        seen: &'a str,
+        assumed: &'a str,
+        assumption: Option<&'a Assumption>,
+        port: &'a str,
+    },
+    /// One step of it.
+    Step { step: &'a StepReport },
+    /// Whether everything was seen as reported, and why it happens.
+    Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

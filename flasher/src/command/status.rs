@@ -37,7 +37,7 @@ pub(super) struct Write {
     pub(super) burst: bool,
 }
 
-pub(super) fn write(board: &mut Board, what: Write, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn write(board: &mut Board, what: &Write, report: &mut Report) -> Result<(), Failure> {
     let identity = board.attach()?;
     let values = what.value.to_le_bytes();
     let values = &values[..what.bytes.into()];

@@ -2,9 +2,13 @@
 
 use super::{Cause, Confidence, Diagnosis, Evidence, Finding, Open, Pattern, Remedy};
 use crate::{
+    flash::ScratchReport,
     preflight::{PartState, intersection},
     protect::Protected,
 };
+
+/// What the strap MTDI selects for the flash, in millivolts.
+const STRAP_SUPPLY_MV: u16 = 1950;
 
 /// Concludes. The order of the rules is the order in which one thing can imitate another: what
 /// disturbs reading comes first, what can be seen directly comes before what is inferred.
@@ -12,11 +16,13 @@ use crate::{
 pub fn decide(evidence: &Evidence) -> Diagnosis {
     let rules = [
         unstable,
+        supply_strap,
         no_write_enable,
         byte_program,
         individual_locks,
         register_bits,
         program_lost,
+        deaf,
         hidden,
         locked_and_open,
         unexplained,
@@ -56,19 +62,30 @@ fn unstable(evidence: &Evidence) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// Below its write-inhibit level a flash reads perfectly and ignores what changes it: no other
+/// evidence can tell that from protection (FIELD-CASES `vdd-sdio`).
+fn supply_strap(evidence: &Evidence) -> Option<Diagnosis> {
+    let needs_mv = evidence.supply_min_mv.filter(|needs| *needs > STRAP_SUPPLY_MV)?;
+    if !evidence.strap_vdd_1v8 || works(evidence) {
+        return None;
+    }
+    let mut diagnosis = conclude(Cause::Supply, Confidence::High, Remedy::CheckSupply);
+    diagnosis.evidence.push(Finding::SupplyStrap { needs_mv });
+    if !evidence.write_enable {
+        diagnosis.evidence.push(Finding::NoWriteEnable);
+    }
+    add_attempts(&mut diagnosis, evidence);
+    Some(diagnosis)
+}
+
 /// Below its write-inhibit level a flash reads perfectly and ignores write enable (QUIRKS Q25).
 fn no_write_enable(evidence: &Evidence) -> Option<Diagnosis> {
     if evidence.write_enable {
         return None;
     }
-    let confidence = if evidence.strap_vdd_1v8 { Confidence::High } else { Confidence::Low };
-    let mut diagnosis = conclude(Cause::Supply, confidence, Remedy::CheckSupply);
+    let mut diagnosis = conclude(Cause::Supply, Confidence::Low, Remedy::CheckSupply);
     diagnosis.evidence.push(Finding::NoWriteEnable);
-    if evidence.strap_vdd_1v8 {
-        diagnosis.evidence.push(Finding::SupplyStrap);
-    } else {
-        diagnosis.open.push(Open::SupplyOrMisreading);
-    }
+    diagnosis.open.push(Open::SupplyOrMisreading);
     Some(diagnosis)
 }
 
@@ -136,11 +153,11 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
         .as_ref()
         .is_some_and(|scratch| scratch.erased && scratch.programmed == Some(false));
     let blank = pattern(evidence) == Some(Pattern::Blank);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(scratch_lost || blank && !tried) {
         return None;
     }
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     if refused {
         return None;
     }
@@ -152,11 +169,24 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// Neither array nor registers take anything, and nothing that can be read locks them.
+fn deaf(evidence: &Evidence) -> Option<Diagnosis> {
+    let locked = evidence.registers_locked.is_some();
+    if evidence.registers_writable != Some(false) || locked || works(evidence) {
+        return None;
+    }
+    let mut diagnosis = conclude(Cause::Supply, Confidence::Medium, Remedy::CheckSupply);
+    diagnosis.evidence.push(Finding::RegistersIgnoreWrites);
+    diagnosis.open.push(Open::SupplyOrMisreading);
+    add_attempts(&mut diagnosis, evidence);
+    Some(diagnosis)
+}
+
 /// Refused although the registers say that nothing is protected.
 fn hidden(evidence: &Evidence) -> Option<Diagnosis> {
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     let untouched = pattern(evidence) == Some(Pattern::OldContent);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(refused || untouched && !tried) {
         return None;
     }
@@ -166,6 +196,11 @@ fn hidden(evidence: &Evidence) -> Option<Diagnosis> {
         (false, false) => Confidence::Medium,
     };
     let mut diagnosis = conclude(Cause::HiddenProtection, confidence, Remedy::StatusRewrite);
+    if evidence.registers_writable == Some(true) {
+        diagnosis.evidence.push(Finding::RegistersTakeWrites);
+    } else {
+        diagnosis.open.push(Open::SupplyOrMisreading);
+    }
     add_attempts(&mut diagnosis, evidence);
     diagnosis.evidence.extend(evidence.parts.iter().filter_map(clean_finding));
     diagnosis.open.push(Open::HiddenMechanism);
@@ -210,7 +245,7 @@ fn nothing(evidence: &Evidence) -> Diagnosis {
 }
 
 fn works(evidence: &Evidence) -> bool {
-    evidence.scratch.as_ref().is_some_and(|scratch| scratch.works())
+    evidence.scratch.as_ref().is_some_and(ScratchReport::works)
 }
 
 fn pattern(evidence: &Evidence) -> Option<Pattern> {

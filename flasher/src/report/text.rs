@@ -52,13 +52,6 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
-        Event::Case { name, title, sources, seen, assumed, assumption, port } => {
-            play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
-        }
-        Event::Step { step } => play::step(out, step),
-        Event::Verdict { agrees, cause, assumption } => {
-            play::verdict(out, *agrees, cause, *assumption)
-        }
         Event::Preflight { .. }
         | Event::Protection { .. }
         | Event::Choices { .. }
@@ -66,6 +59,13 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         | Event::NothingProtected {}
         | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
         Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),
+        Event::Case { name, title, sources, seen, assumed, assumption, port } => {
+            play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
+        }
+        Event::Step { step } => play::step(out, step),
+        Event::Verdict { agrees, cause, assumption } => {
+            play::verdict(out, *agrees, cause, *assumption)
+        }
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))

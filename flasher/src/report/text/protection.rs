@@ -33,18 +33,18 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
 
 /// Only what matters: most boards have nothing to tell here.
 fn write_preflight(out: &mut dyn Write, found: &Preflight) -> io::Result<()> {
-    if let Some(state) = found.lifted() {
-        if let Protected::Range(range) = &state.now {
-            writeln!(
-                out,
-                "Protection: on {}, {:#08x} to {:#08x} is write protected ({}); the ROM loader \
+    if let Some(state) = found.lifted()
+        && let Protected::Range(range) = &state.now
+    {
+        writeln!(
+            out,
+            "Protection: on {}, {:#08x} to {:#08x} is write protected ({}); the ROM loader \
                  lifts that by itself",
-                state.part,
-                range.start,
-                range.end,
-                state.bits.join(", ")
-            )?;
-        }
+            state.part,
+            range.start,
+            range.end,
+            state.bits.join(", ")
+        )?;
     }
     if let Some(status) = found.status {
         writeln!(
