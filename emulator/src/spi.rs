@@ -29,8 +29,8 @@ pub enum CommandLines {
     Four,
 }
 
-/// A part on the bus.
-pub trait SpiDevice {
+/// A part on the bus. It owns what it is made of.
+pub trait SpiDevice: 'static {
     /// Runs one chip select that begins at `now`.
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace);
 
@@ -44,5 +44,12 @@ pub trait SpiDevice {
     /// power-up values. Decorators pass it on.
     fn power_cycle(&mut self, now: Instant) {
         let _ = now;
+    }
+
+    /// The supply went away in the middle of whatever the part did at `now`, and came back. What is
+    /// left of a running operation follows from `seed`. Decorators pass it on.
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        let _ = seed;
+        self.power_cycle(now);
     }
 }

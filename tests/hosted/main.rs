@@ -14,6 +14,8 @@ mod esptool;
 mod exec;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// esptool with its stubs, executed by the board.
+mod stubs;
 // flashrom at the flash itself.
 mod serprog;
 // How soon a served board answers, and what it costs.

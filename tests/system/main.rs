@@ -1,5 +1,15 @@
 //! System tests in virtual time: no sleep, no socket, any order.
+#![expect(
+    clippy::expect_used,
+    clippy::unwrap_used,
+    clippy::print_stderr,
+    reason = "a test says what went wrong"
+)]
 
+#[expect(dead_code, reason = "the hosted tests use the rest")]
+#[path = "../hosted/clients.rs"]
+mod clients;
 mod protection_tables;
+mod stub_transcripts;
 mod tidy;
 mod transcripts;

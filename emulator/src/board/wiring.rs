@@ -41,10 +41,9 @@ impl Wiring {
     /// What `lines` do to a chip that `held` says is in reset.
     pub(super) fn edge(self, held: bool, lines: ControlLines) -> Edge {
         match self {
-            Self::None => Edge::Nothing,
             Self::Latch if held && !lines.rts => Edge::Release { gpio0: !lines.dtr },
             Self::Latch if !held && lines.rts && !lines.dtr => Edge::Hold,
-            Self::Latch => Edge::Nothing,
+            Self::None | Self::Latch => Edge::Nothing,
         }
     }
 }
