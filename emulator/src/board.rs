@@ -4,6 +4,7 @@
 //! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
 //! result does not depend on how the received bytes are cut into calls.
 
+mod line;
 mod setup;
 mod wiring;
 
@@ -133,12 +134,6 @@ impl<F: SpiDevice> Board<F> {
         self.machine.soc.uart.take_sent(now, out);
     }
 
-    /// When the last byte that the transmitter holds has left; in the past if it holds none.
-    #[must_use]
-    pub fn sent_at(&self) -> Instant {
-        self.machine.soc.uart.sent_at()
-    }
-
     /// When something happens next without input: a byte becomes due, or the chip acts by itself.
     #[must_use]
     pub fn next_event(&self) -> Option<Instant> {
@@ -176,18 +171,6 @@ impl<F: SpiDevice> Board<F> {
                 self.restart(now, ResetCause::PowerOn);
             }
         }
-    }
-
-    /// Stores the host's rate; `None` = the transport has none.
-    pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
-        self.advance(now);
-        self.host_baud = rate;
-    }
-
-    /// The host's rate, if the transport has one.
-    #[must_use]
-    pub fn host_baud(&self) -> Option<u32> {
-        self.host_baud
     }
 
     /// A pulse on EN. The flash keeps its state (QUIRKS Q35).
@@ -247,12 +230,6 @@ impl<F: SpiDevice> Board<F> {
         let busy = flash.busy_until().filter(|end| *end > now);
         flash.transfer(now, transaction, trace);
         busy
-    }
-
-    /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.
-    #[must_use]
-    pub fn baud(&self) -> u32 {
-        self.machine.soc.uart.baud()
     }
 
     /// What the chip is doing.
