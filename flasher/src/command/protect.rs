@@ -12,7 +12,7 @@ use esp32_flasher::{
     identity::Identity,
     input::InputError,
     preflight::{Changer, PartState},
-    protect::{ChangeError, ChangeReport, Journal, Protected, Trial, choices, with_choice},
+    protect::{ChangeError, ChangeReport, Journal, Protected, Trial, choices, locked, with_choice},
 };
 
 use super::board::Board;
@@ -78,7 +78,14 @@ pub(super) fn clear(
     let done = board.session.clear_protection(identity, trial, &mut |entry| keeper.keep(entry))?;
     match done {
         Some(done) => changed(&done, &keeper, report),
-        None => Ok(report.say(&Event::NothingProtected {})?),
+        None => {
+            let mut registers_locked = None;
+            for part in &identity.candidates {
+                let now = board.session.read_registers(identity, part)?;
+                registers_locked = registers_locked.or(locked(part, &now));
+            }
+            Ok(report.say(&Event::NothingProtected { registers_locked })?)
+        }
     }
 }
 
