@@ -121,6 +121,7 @@ impl Failure {
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
             | Self::Status(StatusError::Session(error))
+            | Self::Reproduce(ReproduceError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
@@ -132,7 +133,6 @@ impl Failure {
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
             Self::NoWriteEnable
             | Self::RomEntersQpi(_)
             | Self::Reproduce(_)

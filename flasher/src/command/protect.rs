@@ -76,17 +76,15 @@ pub(super) fn clear(
 ) -> Result<(), Failure> {
     let mut keeper = Keeper::new(board, journal);
     let done = board.session.clear_protection(identity, trial, &mut |entry| keeper.keep(entry))?;
-    match done {
-        Some(done) => changed(&done, &keeper, report),
-        None => {
-            let mut registers_locked = None;
-            for part in &identity.candidates {
-                let now = board.session.read_registers(identity, part)?;
-                registers_locked = registers_locked.or(locked(part, &now));
-            }
-            Ok(report.say(&Event::NothingProtected { registers_locked })?)
-        }
+    if let Some(done) = done {
+        return changed(&done, &keeper, report);
     }
+    let mut registers_locked = None;
+    for part in &identity.candidates {
+        let now = board.session.read_registers(identity, part)?;
+        registers_locked = registers_locked.or(locked(part, &now));
+    }
+    Ok(report.say(&Event::NothingProtected { registers_locked })?)
 }
 
 fn set(
