@@ -331,7 +331,7 @@ mod tests {
     }
 
     fn holding(pattern: Pattern) -> Evidence {
-        let ranges = vec![0x1000..0x2000];
+        let ranges = std::iter::once(0x1000..0x2000).collect();
         let differences = Differences { ranges, pattern, blank_sectors: 0, differing_sectors: 1 };
         Evidence { differences: Some(differences), written: Some(0x1000..0x2000), ..clean() }
     }
