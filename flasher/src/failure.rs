@@ -169,6 +169,9 @@ impl Failure {
                 "the registers may be locked by SRP0 with WP# low, or the supply is too low; \
                  `flasher doctor` looks further",
             ),
+            Self::Status(StatusError::Plan(PlanError::OneTime { .. })) => {
+                Some("nothing clears these bits, and they protect no data: give them as 1")
+            }
             Self::Status(StatusError::Plan(error)) | Self::Change(ChangeError::Plan(error)) => {
                 plan_advice(error)
             }
@@ -179,10 +182,9 @@ impl Failure {
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
             ),
-            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => Some(
-                "if every try ends with the same digest the flash is probably write protected: \
-                 look at `flasher status read`",
-            ),
+            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
+                Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
+            }
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
