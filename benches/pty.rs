@@ -63,7 +63,7 @@ fn push(data: &[u8]) {
     let (mut master, mut slave) = pair();
     std::thread::scope(|scope| {
         scope.spawn(move || slave.write_all(data).expect("the PTY takes the bytes"));
-        take(&mut master, data.len(), &mut [0; 64 << 10]);
+        take(&mut master, data.len(), &mut [0; 8 << 10]);
     });
 }
 
@@ -77,7 +77,7 @@ fn push_and_answer(data: &[u8]) {
                 take(&mut slave, ANSWER_BYTES, &mut [0; ANSWER_BYTES]);
             }
         });
-        let mut buffer = [0; 64 << 10];
+        let mut buffer = [0; 8 << 10];
         for block in data.chunks(BLOCK_BYTES) {
             take(&mut master, block.len(), &mut buffer);
             master.write_all(&[0; ANSWER_BYTES]).expect("the PTY takes the answer");
