@@ -5,7 +5,6 @@
 //! result does not depend on how the received bytes are cut into calls.
 
 mod framing;
-mod guest;
 mod setup;
 mod wiring;
 
@@ -13,6 +12,7 @@ pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, Wiring};
 
 use crate::{
+    guest::{self, Guest, GuestEnd},
     rom::{
         Loader, LoaderExit,
         banner::{BootMode, ResetCause, banner},
@@ -25,13 +25,16 @@ use crate::{
     trace::{Event, Hang, Trace},
 };
 use framing::{AutoBaud, garble, rates_agree};
-use guest::Guest;
 use wiring::Edge;
 
 /// From reset to the first byte.
 const RESET_TO_BANNER: Duration = Duration::from_millis(1);
 /// One round of 1000 failed header reads, roughly.
 const HEADER_RETRY: Duration = Duration::from_millis(50);
+/// Instructions of uploaded code in one call, however far time is moved.
+const INSTRUCTIONS_MAX: u64 = 400_000_000;
+/// Time that uploaded code loses beyond the call's when it used those up.
+const TIMESLIP: Duration = Duration::from_nanos(1);
 /// Lines of a failing flash boot before the RTC watchdog bites (ROM-FACTS 1.3).
 const LINES_BEFORE_WATCHDOG: u32 = 6;
 
@@ -48,6 +51,8 @@ pub enum Mode {
     BootRetry,
     /// An application runs.
     Application,
+    /// Code that the client uploaded runs.
+    Guest,
     /// The BASIC interpreter, which echoes.
     Basic,
     /// Nothing is heard until a reset.
@@ -61,6 +66,7 @@ enum Activity {
     Loader(Loader),
     BootRetry { line: String, print: bool, next: Instant, line_count: u32 },
     Application { step: usize, next: Option<Instant> },
+    Guest(Box<Guest>),
     Basic,
     Deaf,
 }
@@ -79,6 +85,7 @@ pub struct Board<F> {
     rise: Option<Instant>,
     machine: Machine<F>,
     activity: Activity,
+    reset_cause: ResetCause,
 }
 
 impl<F: SpiDevice> Board<F> {
@@ -95,6 +102,7 @@ impl<F: SpiDevice> Board<F> {
             rise: None,
             machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
             activity: Activity::Held,
+            reset_cause: ResetCause::PowerOn,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);
         board.boot(ResetCause::PowerOn);
@@ -149,6 +157,7 @@ impl<F: SpiDevice> Board<F> {
             let taken = match &self.activity {
                 Activity::Loader(_) => self.receive_in_loader(now, rest),
                 Activity::Basic => self.receive_in_basic(now, rest),
+                Activity::Guest(_) => self.receive_in_guest(now, rest),
                 Activity::Held
                 | Activity::BootRetry { .. }
                 | Activity::Application { .. }
@@ -187,8 +196,13 @@ impl<F: SpiDevice> Board<F> {
     /// Runs what the chip does by itself up to `now`.
     pub fn advance(&mut self, now: Instant) {
         self.host_now = self.host_now.max(now);
+        let begun = self.guest_instructions();
         while self.next_own_event().is_some_and(|due| due <= now) {
             self.act();
+            if self.guest_instructions().saturating_sub(begun) > INSTRUCTIONS_MAX {
+                // The host's time outran the interpreter: the program missed the rest of it.
+                self.machine.now = self.machine.now.max(now + TIMESLIP);
+            }
         }
     }
 
@@ -308,6 +322,7 @@ impl<F: SpiDevice> Board<F> {
             Activity::Loader(_) => Mode::WaitingForSync,
             Activity::BootRetry { .. } => Mode::BootRetry,
             Activity::Application { .. } => Mode::Application,
+            Activity::Guest(_) => Mode::Guest,
             Activity::Basic => Mode::Basic,
             Activity::Deaf => Mode::Deaf,
         }
@@ -362,17 +377,50 @@ impl<F: SpiDevice> Board<F> {
     }
 
     fn call(&mut self, entry: u32) {
-        match guest::call(&mut self.machine, entry) {
-            Guest::Returned => {
+        let cause = self.reset_cause as u8;
+        let guest = Guest::start(&mut self.machine, entry, cause);
+        self.activity = Activity::Guest(Box::new(guest));
+    }
+
+    fn receive_in_guest(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        if let Activity::Guest(guest) = &mut self.activity {
+            guest.receive(&mut self.machine, now, bytes);
+        }
+        bytes.len()
+    }
+
+    fn guest_instructions(&self) -> u64 {
+        match &self.activity {
+            Activity::Guest(guest) => guest.instructions(),
+            _ => 0,
+        }
+    }
+
+    fn leave_guest(&mut self, end: GuestEnd) {
+        self.release_guest();
+        match end {
+            GuestEnd::Returned => {
                 self.machine.send(b"user code done\r\n");
                 self.activity = Activity::Deaf;
             }
-            Guest::Stopped(why) => self.hang(why),
+            GuestEnd::Reset { cause } => {
+                self.restart(self.machine.now, ResetCause::of_software(cause));
+            }
+            GuestEnd::Stopped(why) => self.hang(why),
+        }
+    }
+
+    /// RAM outlives the program.
+    fn release_guest(&mut self) {
+        if let Activity::Guest(guest) = &self.activity {
+            guest.release(&mut self.machine);
         }
     }
 
     /// The chip stops at `now`: what has not left the line by then never does.
     fn stop(&mut self, now: Instant) {
+        self.release_guest();
+        self.activity = Activity::Held;
         self.machine.soc.uart.cut_transmit(now);
         self.machine.now = now;
     }
@@ -389,6 +437,7 @@ impl<F: SpiDevice> Board<F> {
 
     /// What the ROM does from its reset vector on.
     fn boot(&mut self, cause: ResetCause) {
+        self.reset_cause = cause;
         self.machine.wait(RESET_TO_BANNER);
         let strap = self.strap;
         let mode = BootMode::from_strap(strap);
@@ -443,15 +492,12 @@ impl<F: SpiDevice> Board<F> {
             FlashBoot::Run { .. } if self.setup.personality.is_some() => {
                 self.activity = Activity::Application { step: 0, next: Some(self.machine.now) };
             }
-            FlashBoot::Run { entry } => match guest::call(&mut self.machine, entry) {
-                Guest::Returned => {
-                    self.machine.send(b"user code done\r\n");
-                    self.activity = Activity::Deaf;
-                }
-                Guest::Stopped(_) => {
-                    self.activity = Activity::Application { step: 0, next: None };
-                }
-            },
+            FlashBoot::Run { entry } if guest::returns_at_once(&self.machine, entry) => {
+                self.call(entry);
+            }
+            FlashBoot::Run { .. } => {
+                self.activity = Activity::Application { step: 0, next: None };
+            }
         }
     }
 
@@ -460,6 +506,7 @@ impl<F: SpiDevice> Board<F> {
             Activity::BootRetry { next, .. } => Some(next),
             Activity::Application { next, .. } => next,
             Activity::Held => self.rise,
+            Activity::Guest(ref guest) => guest.next_event(&self.machine),
             Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
         }
     }
@@ -480,6 +527,11 @@ impl<F: SpiDevice> Board<F> {
             }
             Activity::Application { .. } => self.act_as_application(),
             Activity::Held => self.rise(),
+            Activity::Guest(guest) => {
+                if let Some(end) = guest.turn(&mut self.machine) {
+                    self.leave_guest(end);
+                }
+            }
             Activity::Loader(_) | Activity::Basic | Activity::Deaf => {}
         }
     }

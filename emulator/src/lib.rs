@@ -8,6 +8,7 @@ pub mod case;
 pub mod cli;
 pub mod fault;
 pub mod flash;
+mod guest;
 pub mod persist;
 pub mod rom;
 pub mod soc;

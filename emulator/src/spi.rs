@@ -29,8 +29,8 @@ pub enum CommandLines {
     Four,
 }
 
-/// A part on the bus.
-pub trait SpiDevice {
+/// A part on the bus. It owns what it is made of.
+pub trait SpiDevice: 'static {
     /// Runs one chip select that begins at `now`.
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace);
 

@@ -22,8 +22,8 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Serial device or PTY; `virtual:PART` is a board in process with that
-    /// flash, to rehearse without hardware
+    /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
+    /// `virtual:PART` is a board in process, to rehearse without hardware
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
     pub(crate) port: Option<String>,
     /// Rate after connecting, in baud; the connection begins at 115200
@@ -84,6 +84,11 @@ pub(crate) enum Command {
     /// Erase flash
     #[command(subcommand)]
     Erase(EraseCommand),
+    /// Show, lift, set or restore write protection
+    #[command(subcommand)]
+    Protect(ProtectCommand),
+    /// Find out why flashing fails: cause, confidence, evidence, remedy
+    Doctor(DoctorArgs),
     /// Play a public report on a virtual board and check everything that it reports
     ///
     /// `emulator list cases` shows the reports.
@@ -120,14 +125,85 @@ pub(crate) enum StatusCommand {
         /// Until the next power cycle only
         #[arg(long)]
         volatile: bool,
+        /// Send what esptool's `write_flash_status` sends, right or wrong for this part, without
+        /// waiting between the writes
+        #[arg(long)]
+        burst: bool,
     },
+}
+
+/// What to do with the write protection.
+#[derive(Debug, Subcommand)]
+pub(crate) enum ProtectCommand {
+    /// Show what is protected, and by which bits
+    Status,
+    /// Show every range that the registers of this part can protect
+    List,
+    /// Lift the protection and keep everything else
+    Clear(ChangeArgs),
+    /// Protect exactly the range from START to END (exclusive)
+    Set {
+        /// First protected address
+        #[arg(value_parser = parse_number)]
+        start: u32,
+        /// One past the last
+        #[arg(value_parser = parse_number)]
+        end: u32,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+    /// Put the registers back as they were before a change
+    Restore {
+        /// The journal that the change wrote
+        file: PathBuf,
+        #[command(flatten)]
+        change: ChangeArgs,
+    },
+}
+
+/// How to change the protection.
+#[derive(Debug, Clone, Args)]
+pub(crate) struct ChangeArgs {
+    /// Where to keep the old values; by default protect-MAC.json in this folder
+    #[arg(long, value_name = "FILE")]
+    pub(crate) journal: Option<PathBuf>,
+    /// Try the change in the volatile registers on this sector first; its content is put back. By
+    /// default a blank sector of the protected range is used, if there is one
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_number)]
+    pub(crate) trial: Option<u32>,
+    /// Make no volatile trial
+    #[arg(long, conflicts_with = "trial")]
+    pub(crate) no_trial: bool,
+}
+
+/// What the doctor may do.
+#[derive(Debug, Args)]
+pub(crate) struct DoctorArgs {
+    /// Try a write: erase and program the sector at this address and put its content back; and
+    /// change a bit of the volatile status register and change it back
+    #[arg(long, value_name = "ADDRESS", value_parser = parse_number)]
+    pub(crate) probe: Option<u32>,
+}
+
+/// What to do about protection before cells are changed.
+#[derive(Debug, Clone, Copy, Args)]
+pub(crate) struct Gate {
+    /// Lift a protection that is in the way, then go on
+    #[arg(long)]
+    pub(crate) unprotect: bool,
+    /// Do not look for protection first
+    #[arg(long, conflicts_with = "unprotect")]
+    pub(crate) no_preflight: bool,
 }
 
 /// What to erase.
 #[derive(Debug, Subcommand)]
 pub(crate) enum EraseCommand {
     /// The whole chip
-    Chip,
+    Chip {
+        #[command(flatten)]
+        gate: Gate,
+    },
     /// Whole sectors of 0x1000 bytes
     Region {
         /// First address
@@ -136,6 +212,8 @@ pub(crate) enum EraseCommand {
         /// Bytes
         #[arg(value_parser = parse_number)]
         size: u32,
+        #[command(flatten)]
+        gate: Gate,
     },
 }
 
@@ -171,4 +249,6 @@ pub(crate) struct WriteArgs {
     /// Do not compare digests afterwards
     #[arg(long)]
     pub(crate) no_verify: bool,
+    #[command(flatten)]
+    pub(crate) gate: Gate,
 }

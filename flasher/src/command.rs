@@ -1,9 +1,14 @@
 //! The commands.
 
 mod board;
+mod doctor;
 mod flash;
+mod gate;
+mod protect;
 mod reproduce;
 mod status;
+
+pub(crate) use protect::bar as protection_bar;
 
 use std::sync::{Arc, atomic::AtomicBool};
 
@@ -45,30 +50,35 @@ pub(crate) fn run(
         _ => {}
     }
     let mut board = Board::connect(&cli.global, interrupt, report)?;
-    match &cli.command {
+    run_connected(&cli.command, &mut board, report)?;
+    board.release(&cli.global)
+}
+
+/// The commands that need nothing but a board.
+fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> Result<(), Failure> {
+    match command {
         Command::Chip => {
             let chip = Chip::read(&mut board.session)?;
-            report.say(&Event::Chip { chip: &chip })?;
+            Ok(report.say(&Event::Chip { chip: &chip })?)
         }
-        Command::FlashId => flash::id(&mut board, report)?,
-        Command::Status(StatusCommand::Read { bytes }) => {
-            status::read(&mut board, *bytes, report)?;
+        Command::FlashId => flash::id(board, report),
+        Command::Status(StatusCommand::Read { bytes }) => status::read(board, *bytes, report),
+        Command::Status(StatusCommand::Write { value, bytes, volatile, burst }) => {
+            let what =
+                status::Write { value: *value, bytes: *bytes, volatile: *volatile, burst: *burst };
+            status::write(board, &what, report)
         }
-        Command::Status(StatusCommand::Write { value, bytes, volatile }) => {
-            status::write(&mut board, *value, *bytes, *volatile, report)?;
+        Command::Read { address, size, file } => flash::read(board, *address, *size, file, report),
+        Command::Erase(EraseCommand::Chip { gate }) => flash::erase_chip(board, *gate, report),
+        Command::Erase(EraseCommand::Region { address, size, gate }) => {
+            flash::erase_region(board, *address, *size, *gate, report)
         }
-        Command::Read { address, size, file } => {
-            flash::read(&mut board, *address, *size, file, report)?;
-        }
-        Command::Erase(EraseCommand::Chip) => flash::erase_chip(&mut board, report)?,
-        Command::Erase(EraseCommand::Region { address, size }) => {
-            flash::erase_region(&mut board, *address, *size, report)?;
-        }
+        Command::Protect(command) => protect::run(board, command, report),
+        Command::Doctor(args) => doctor::run(board, args, report),
         Command::Write(_)
         | Command::Verify(_)
         | Command::ListPorts
         | Command::Reproduce(_)
-        | Command::Completions { .. } => {}
+        | Command::Completions { .. } => Ok(()),
     }
-    board.release(&cli.global)
 }

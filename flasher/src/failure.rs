@@ -1,6 +1,6 @@
 //! Everything that can end a command early: its exit code and what to do about it.
 
-use std::{io, path::PathBuf};
+use std::{fmt, io, ops::Range, path::PathBuf};
 
 use esp32_flasher::{
     chip::ChipError,
@@ -8,12 +8,50 @@ use esp32_flasher::{
     flash::{EraseError, ReadError},
     input::InputError,
     port::PortError,
+    protect::{ChangeError, PlanError},
     reproduce::ReproduceError,
     reset::BadReset,
     session::{Cause, SessionError},
+    status::StatusError,
     stub::StubError,
     write::WriteError,
 };
+
+/// Protection in the way of a write, with what a person has to know.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub(crate) struct Obstacle {
+    pub(crate) part: String,
+    pub(crate) registers: String,
+    pub(crate) bits: Vec<String>,
+    /// None: individual locks.
+    pub(crate) protected: Option<Range<u32>>,
+    pub(crate) overlaps: Vec<Range<u32>>,
+    pub(crate) partitions: Vec<String>,
+    pub(crate) command: String,
+}
+
+impl fmt::Display for Obstacle {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { part, registers, bits, protected, overlaps, partitions, command } = self;
+        match protected {
+            Some(range) => write!(
+                f,
+                "{part}: {} ({registers}) write-protects {:#08x} to {:#08x}",
+                bits.join(", "),
+                range.start,
+                range.end
+            )?,
+            None => write!(f, "{part}: individual locks are closed ({registers})")?,
+        }
+        if !partitions.is_empty() {
+            write!(f, " (partitions {})", partitions.join(", "))?;
+        }
+        for range in overlaps {
+            write!(f, "; {:#x} to {:#x} is to be changed", range.start, range.end)?;
+        }
+        write!(f, ". Nothing was changed. To go on: {command}, or add --unprotect")
+    }
+}
 
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
@@ -42,6 +80,20 @@ pub(crate) enum Failure {
     Reproduce(#[from] ReproduceError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
+    #[error("{0}")]
+    Protected(Box<Obstacle>),
+    #[error("the flash does not set its write enable latch, so it would ignore every write")]
+    NoWriteEnable,
+    #[error("on {0}, 35h of the ROM loader enters the four-line mode and the loader would hang")]
+    RomEntersQpi(String),
+    #[error(transparent)]
+    Status(#[from] StatusError),
+    #[error(transparent)]
+    Change(#[from] ChangeError),
+    #[error("{part} cannot protect exactly {start:#x} to {end:#x}")]
+    NoSuchRange { part: String, start: u32, end: u32 },
+    #[error("{} is no journal: {cause}", .path.display())]
+    BadJournal { path: PathBuf, cause: serde_json::Error },
     #[error("cannot write {}: {cause}", .path.display())]
     File { path: PathBuf, cause: io::Error },
     #[error("cannot print or catch signals: {0}")]
@@ -57,6 +109,8 @@ impl Failure {
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
+            | Self::NoSuchRange { .. }
+            | Self::BadJournal { .. }
             | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
@@ -66,14 +120,22 @@ impl Failure {
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
+            | Self::Status(StatusError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
+            Self::Protected(_)
+            | Self::Erase(EraseError::Refused { .. })
+            | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
+            Self::Status(StatusError::Plan(error)) => plan_exit(error),
+            Self::Change(error) => change_exit(error),
             Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
-            Self::Reproduce(_)
+            Self::NoWriteEnable
+            | Self::RomEntersQpi(_)
+            | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
             | Self::File { .. }
             | Self::Io(_) => Exit::Failed,
@@ -90,6 +152,27 @@ impl Failure {
                 "check the name (`flasher list-ports`), that no monitor holds the port, and that \
                  you may open it (group dialout)",
             ),
+            Self::NoWriteEnable => Some(
+                "look at the supply of the flash (strap GPIO12 must be low at reset) and the \
+                 wiring; `flasher doctor` shows the evidence",
+            ),
+            Self::RomEntersQpi(_) => Some(
+                "write through a stub that does not send 35h, as those of esptool 5.4 and later: \
+                 --stub FILE",
+            ),
+            Self::Erase(EraseError::Refused { .. }) => Some(
+                "the flash is write protected: `flasher protect status` shows by what, `flasher \
+                 doctor` looks further",
+            ),
+            Self::Status(StatusError::NotReached { .. })
+            | Self::Change(ChangeError::NotTaken { .. }) => Some(
+                "the registers may be locked by SRP0 with WP# low, or the supply is too low; \
+                 `flasher doctor` looks further",
+            ),
+            Self::Status(StatusError::Plan(error)) | Self::Change(ChangeError::Plan(error)) => {
+                plan_advice(error)
+            }
+            Self::NoSuchRange { .. } => Some("`flasher protect list` shows what it can protect"),
             Self::NoFlash(_) => Some("check the wiring and the supply of the flash"),
             Self::Chip(ChipError::Family { .. }) => Some("this program flashes the ESP32 only"),
             Self::Write(WriteError::Mismatch(mismatch)) if mismatch.is_blank() => Some(
@@ -109,6 +192,41 @@ impl Failure {
             ) => session_advice(&error.cause),
             _ => None,
         }
+    }
+}
+
+fn plan_exit(error: &PlanError) -> Exit {
+    match error {
+        PlanError::OneTime { .. } | PlanError::Locked { for_ever: true } => Exit::Incurable,
+        PlanError::Locked { for_ever: false } => Exit::Protected,
+        PlanError::WouldBurn { .. } => Exit::Usage,
+        PlanError::NoForm { .. } | PlanError::NotRead => Exit::Failed,
+    }
+}
+
+fn plan_advice(error: &PlanError) -> Option<&'static str> {
+    match error {
+        PlanError::Locked { for_ever: false } => {
+            Some("cut the supply of the board, power it on, and try again")
+        }
+        PlanError::Locked { for_ever: true } | PlanError::OneTime { .. } => {
+            Some("no command can undo this; if the range matters the flash has to be replaced")
+        }
+        PlanError::WouldBurn { .. } => Some("leave these bits as they are"),
+        PlanError::NoForm { .. } | PlanError::NotRead => None,
+    }
+}
+
+fn change_exit(error: &ChangeError) -> Exit {
+    match error {
+        ChangeError::Session(error) | ChangeError::Read(ReadError::Session(error)) => {
+            session_exit(&error.cause)
+        }
+        ChangeError::Plan(error) => plan_exit(error),
+        ChangeError::NotTaken { .. } | ChangeError::TrialRefused { .. } => Exit::Protected,
+        ChangeError::LocksFrozen => Exit::Incurable,
+        ChangeError::Read(_) => Exit::Usage,
+        ChangeError::Journal(_) | ChangeError::UnknownPart => Exit::Failed,
     }
 }
 

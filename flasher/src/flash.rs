@@ -2,6 +2,7 @@
 
 mod erase;
 mod read;
+mod scratch;
 
 use std::time::Duration;
 
@@ -14,6 +15,7 @@ use serde::Serialize;
 
 pub use erase::{EraseError, EraseReport};
 pub use read::ReadError;
+pub use scratch::ScratchReport;
 
 use crate::{
     session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Step},

@@ -18,11 +18,13 @@
 //! ```
 
 pub mod chip;
+pub mod diagnose;
 pub mod exit;
 pub mod flash;
 pub mod identity;
 pub mod input;
 pub mod port;
+pub mod preflight;
 pub mod progress;
 pub mod protect;
 pub mod reproduce;

@@ -13,10 +13,12 @@ use std::{
 
 use esp32_flasher::{
     chip::Chip,
+    diagnose::{Diagnosis, Evidence},
     flash::EraseReport,
     identity::Identity,
+    preflight::Preflight,
     progress::Progress,
-    protect::Protected,
+    protect::{ChangeReport, Choice, GuardReport, Protected},
     reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
@@ -60,6 +62,20 @@ pub(crate) enum Event<'a> {
     Read { file: &'a Path, offset: u32, len: u32 },
     /// Erase instructions were sent.
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
+    /// What the look at the protection before a change found.
+    Preflight { preflight: &'a Preflight },
+    /// What is protected.
+    Protection { flash_bytes: u32, preflight: &'a Preflight },
+    /// Ranges that the part can protect.
+    Choices { part: &'a str, choices: &'a [Choice] },
+    /// The protection was changed, or already was so.
+    ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
+    /// There was nothing to lift.
+    NothingProtected {},
+    /// The loader wrote the status registers; what was mended.
+    LoaderWroteRegisters { report: &'a GuardReport },
+    /// Why flashing fails.
+    Diagnosis { diagnosis: &'a Diagnosis, evidence: &'a Evidence },
     /// A public report about to be played.
     Case {
         name: &'a str,
@@ -73,7 +89,7 @@ pub(crate) enum Event<'a> {
     /// One step of it.
     Step { step: &'a StepReport },
     /// Whether everything was seen as reported, and why it happens.
-    Verdict { agrees: bool, cause: &'a str },
+    Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

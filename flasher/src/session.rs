@@ -182,10 +182,9 @@ impl Session {
             self.send(&Request::Sync, step)?;
             let deadline = self.port.now() + SYNC_TIMEOUT;
             while let Some(frame) = self.receive(deadline, step)? {
-                if let Some((dialect, value)) = sync_answer(&frame) {
+                if let Some(dialect) = sync_answer(&frame) {
                     self.dialect = dialect;
-                    if dialect == Dialect::Stub || value == 0 {
-                        self.dialect = Dialect::Stub;
+                    if dialect == Dialect::Stub {
                         self.warn(Warning::StubWasRunning);
                     }
                     self.drain_sync()?;
@@ -347,11 +346,12 @@ impl Session {
     }
 }
 
-/// The value field of an answer to SYNC, and who gave it: the length tells.
-fn sync_answer(frame: &[u8]) -> Option<(Dialect, u32)> {
+/// Who answered a SYNC: the number of status bytes tells. The value field does not, because in the
+/// ROM it is whatever the last command left there (ROM-FACTS 4.2).
+fn sync_answer(frame: &[u8]) -> Option<Dialect> {
     [Dialect::Rom, Dialect::Stub].into_iter().find_map(|dialect| {
         let response = Response::parse(frame, dialect).ok()?;
         let is_sync = response.known_opcode() == Some(Opcode::Sync) && response.payload.is_empty();
-        (is_sync && response.status == 0).then_some((dialect, response.value))
+        (is_sync && response.status == 0).then_some(dialect)
     })
 }

@@ -58,6 +58,8 @@ pub mod opcode {
     pub const READ_SFDP: u8 = 0x5a;
     /// Read data.
     pub const READ: u8 = 0x03;
+    /// Page program.
+    pub const PAGE_PROGRAM: u8 = 0x02;
     /// Erase 4 KiB.
     pub const ERASE_SECTOR: u8 = 0x20;
     /// Erase 64 KiB.

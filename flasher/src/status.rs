@@ -4,7 +4,11 @@ use std::{fmt, time::Duration};
 
 use serde::Serialize;
 
+use spi_nor::part::Part;
+
 use crate::{
+    identity::Identity,
+    protect::{PlanError, Registers, plan_write},
     session::{Session, SessionError},
     spi::{Instruction, opcode},
 };
@@ -77,6 +81,27 @@ pub struct StatusReport {
     pub reached: bool,
 }
 
+/// A status write failed.
+#[derive(Debug, thiserror::Error)]
+pub enum StatusError {
+    /// The session failed.
+    #[error(transparent)]
+    Session(#[from] SessionError),
+    /// No register write of the part can do it.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
+    /// The registers read back another value.
+    #[error("the registers read {} after the write and not 0x{wanted:0width$x}", .report.after, width = 2 * .count)]
+    NotReached {
+        /// What was asked for, register 1 in the low byte.
+        wanted: u32,
+        /// Registers asked for.
+        count: usize,
+        /// What was done.
+        report: Box<StatusReport>,
+    },
+}
+
 impl Session {
     /// Reads the first `count` status registers, at most three.
     ///
@@ -117,6 +142,111 @@ impl Session {
         self.spi(&Instruction::new(opcode::WRITE_DISABLE)).map(drop)
     }
 
+    /// Brings the first `values.len()` registers to `values` by the instructions that the part's
+    /// data gives, or, on a part that is not in the catalogue, as [`Session::write_status`] does.
+    ///
+    /// No instruction is used that clears another bit by the way on any part with this id (QUIRKS
+    /// Q5), nothing is sent if the registers hold the values already, and one-time programmable
+    /// bits are never set.
+    ///
+    /// # Errors
+    ///
+    /// [`StatusError`]; [`StatusError::NotReached`] if the registers read back something else.
+    pub fn write_status_of(
+        &mut self,
+        identity: &Identity,
+        values: &[u8],
+        persistence: Persistence,
+    ) -> Result<StatusReport, StatusError> {
+        let count = values.len().min(3);
+        let values = &values[..count];
+        let report = if identity.candidates.is_empty() {
+            self.write_status(values, persistence)?
+        } else {
+            self.write_status_by_part(identity, values, persistence)?
+        };
+        if report.reached {
+            return Ok(report);
+        }
+        let wanted = values.iter().rev().fold(0, |all, value| all << 8 | u32::from(*value));
+        Err(StatusError::NotReached { wanted, count, report: Box::new(report) })
+    }
+
+    fn write_status_by_part(
+        &mut self,
+        identity: &Identity,
+        values: &[u8],
+        persistence: Persistence,
+    ) -> Result<StatusReport, StatusError> {
+        let before = self.read_known_status(identity)?;
+        let mut report = StatusReport { before, after: before, sent: Vec::new(), reached: false };
+        let mut refused = None;
+        for part in &identity.candidates {
+            let now = Registers::from_status(part, &report.after);
+            let wanted = match wanted(part, &now, values) {
+                Ok(wanted) => wanted,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    continue;
+                }
+            };
+            let plan = match plan_write(part, &identity.candidates, &now, &wanted) {
+                Ok(plan) => plan,
+                Err(error) => {
+                    refused.get_or_insert(error);
+                    continue;
+                }
+            };
+            for form in plan.forms {
+                if report.sent.contains(&form) {
+                    continue;
+                }
+                self.send_status_form(&form, persistence)?;
+                report.sent.push(form);
+                report.after = self.read_known_status(identity)?;
+            }
+            let mask = |opcode| part.reads(opcode).map_or(0, |name| part.write_mask(name));
+            report.reached = holds_under(report.after, values, READ_OPCODES.map(mask));
+            if report.reached {
+                return Ok(report);
+            }
+        }
+        match refused {
+            Some(error) if report.sent.is_empty() => Err(error.into()),
+            _ => Ok(report),
+        }
+    }
+
+    /// Sends exactly what `write_flash_status` of esptool sends, with no wait between the writes
+    /// (QUIRKS Q6): for two registers 01h with two bytes, 01h with one, 31h with one, then 04h.
+    ///
+    /// For playing what people did. It may lose QE, and a slow part ignores the later writes.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi`].
+    pub fn write_status_burst(
+        &mut self,
+        values: &[u8],
+        persistence: Persistence,
+    ) -> Result<StatusReport, SessionError> {
+        let count = values.len().min(3);
+        let values = &values[..count];
+        let before = self.read_status(count)?;
+        let enable = match persistence {
+            Persistence::NonVolatile => opcode::WRITE_ENABLE,
+            Persistence::Volatile => opcode::WRITE_ENABLE_VOLATILE,
+        };
+        let sent = burst(values);
+        for form in &sent {
+            self.spi(&Instruction::new(enable))?;
+            self.spi(&Instruction::new(form.opcode).writing(&form.data))?;
+        }
+        self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
+        let after = self.read_status(count)?;
+        Ok(StatusReport { before, after, sent, reached: holds(after, values) })
+    }
+
     /// Brings the first `values.len()` registers to `values`, trying the forms that parts differ in
     /// until they read back so: first 01h with two bytes, then single registers. Sends nothing if
     /// they already do (FIELD-CASES `puya-7bfc`).
@@ -148,6 +278,28 @@ impl Session {
     }
 }
 
+/// The part's registers with the answers to 05h, 35h and 15h as `values` have them.
+fn wanted(part: &Part, now: &Registers, values: &[u8]) -> Result<Registers, PlanError> {
+    let mut wanted = Registers::default();
+    for (opcode, value) in READ_OPCODES.into_iter().zip(values) {
+        let register = part.reads(opcode).ok_or(PlanError::NotRead)?;
+        now.get(register).ok_or(PlanError::NotRead)?;
+        wanted.set(register, *value);
+    }
+    Ok(wanted)
+}
+
+/// The writes of `write_flash_status` in order.
+fn burst(values: &[u8]) -> Vec<StatusForm> {
+    let double = match values {
+        [first, second] => Some(StatusForm { opcode: 0x01, data: vec![*first, *second] }),
+        _ => None,
+    };
+    let single = [0x01, 0x31, 0x11].into_iter().zip(values);
+    let single = single.map(|(opcode, value)| StatusForm { opcode, data: vec![*value] });
+    double.into_iter().chain(single).collect()
+}
+
 /// Forms to try, the likelier first.
 fn rounds(values: &[u8]) -> Vec<Vec<StatusForm>> {
     let single = [0x01, 0x31, 0x11].into_iter().zip(values);
@@ -163,7 +315,10 @@ fn rounds(values: &[u8]) -> Vec<Vec<StatusForm>> {
 
 /// WIP and WEL come and go by themselves; the rest must be equal.
 fn holds(registers: StatusRegisters, wanted: &[u8]) -> bool {
-    let masks = [0xfc, 0xff, 0xff];
+    holds_under(registers, wanted, [0xfc, 0xff, 0xff])
+}
+
+fn holds_under(registers: StatusRegisters, wanted: &[u8], masks: [u8; 3]) -> bool {
     registers
         .values
         .iter()
@@ -191,6 +346,15 @@ mod tests {
         assert!(holds(read, &[0x00, 0x02]));
         assert!(!holds(read, &[0x1c, 0x02]));
         assert!(!holds(read, &[0x00, 0x02, 0x00]), "the third was not read");
+    }
+
+    #[test]
+    fn the_burst_is_that_of_esptool() {
+        let forms =
+            |values| -> Vec<String> { burst(values).iter().map(ToString::to_string).collect() };
+        assert_eq!(forms(&[0]), ["01h 00"]);
+        assert_eq!(forms(&[0, 2]), ["01h 00 02", "01h 00", "31h 02"]);
+        assert_eq!(forms(&[0, 2, 3]), ["01h 00", "31h 02", "11h 03"]);
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The `flasher` command as a user sees it, with boards in process.
 
-#![allow(clippy::unwrap_used, reason = "tests")]
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 use std::{fs, path::Path};
 
@@ -50,7 +50,7 @@ fn json_is_one_object_a_line() {
         })
         .filter(|event| event != "progress")
         .collect();
-    assert_eq!(events, ["connected", "written", "verified"]);
+    assert_eq!(events, ["connected", "preflight", "written", "verified"]);
 }
 
 #[test]
@@ -91,4 +91,74 @@ fn a_file_that_does_not_fit_is_refused_before_the_erase() {
 #[test]
 fn completions_need_no_port() {
     assert!(output(&["completions", "bash"]).contains("flash-id"));
+}
+
+#[test]
+fn protection_stops_an_erase_and_names_the_way_on() {
+    let folder = tempfile::tempdir().unwrap();
+    let stopped = flasher(&["-p", "virtual:sr1-bp", "erase", "chip"]).assert().code(7);
+    let text = String::from_utf8(stopped.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("BP0, BP1, BP2"), "{text}");
+    assert!(text.contains("flasher --port virtual:sr1-bp protect clear"), "{text}");
+    let gone_on = flasher(&["-p", "virtual:sr1-bp", "erase", "chip", "--unprotect"])
+        .current_dir(folder.path())
+        .assert()
+        .success();
+    let text = String::from_utf8(gone_on.get_output().stdout.clone()).unwrap();
+    insta::assert_snapshot!(text);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "the journal");
+}
+
+#[test]
+fn an_erase_that_was_refused_is_a_failure() {
+    let arguments = ["-p", "virtual:by25q64as-cmp", "erase", "chip", "--no-preflight"];
+    flasher(&arguments).assert().code(7);
+}
+
+#[test]
+fn protection_that_cannot_be_lifted_has_its_own_code() {
+    let folder = tempfile::tempdir().unwrap();
+    let clear = |case: &str| {
+        let port = format!("virtual:{case}");
+        flasher(&["-p", &port, "protect", "clear"]).current_dir(folder.path()).assert()
+    };
+    // Locked for good, and nothing is protected: nothing to lift.
+    clear("srp-locked").success();
+    clear("by25q64as-cmp").success();
+    flasher(&["-p", "virtual:srp-locked", "status", "write", "0"]).assert().code(8);
+}
+
+#[test]
+fn the_doctor_in_words() {
+    for case in ["by25q64as-cmp", "wps-locked", "vdd-sdio", "srp-locked"] {
+        let text = output(&["-p", &format!("virtual:{case}"), "doctor"]);
+        insta::assert_snapshot!(format!("doctor_{case}"), text);
+    }
+}
+
+#[test]
+fn a_mismatch_is_explained() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(
+        folder.path(),
+        "app.bin",
+        &(0..20_000_u32).map(|at| at as u8 ^ 0x5a).collect::<Vec<u8>>(),
+    );
+    let assert = flasher(&["-p", "virtual:reads-ff", "write", "0x10000", &path]).assert().code(6);
+    let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+    assert!(text.contains("erased and not programmed"), "{text}");
+    assert!(text.contains("this is no write protection"), "{text}");
+}
+
+#[test]
+fn an_unknown_case_or_hypothesis_is_a_usage_error() {
+    flasher(&["-p", "virtual:nothing", "chip"]).assert().code(2);
+    flasher(&["-p", "virtual:esptool-915/nothing", "chip"]).assert().code(2);
+    flasher(&["-p", "virtual:esptool-915/h2", "chip"]).assert().success();
+}
+
+#[test]
+fn a_status_write_that_is_not_taken_is_a_failure() {
+    flasher(&["-p", "virtual:kincony-2535/misread", "status", "write", "0"]).assert().failure();
+    flasher(&["-p", "virtual:W25Q32JV", "status", "write", "0x1c"]).assert().success();
 }

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 use esp32_emulator::{board::Board, flash::NorFlash};
 use esp32_flasher::{
     chip::Chip,
+    flash::EraseError,
     identity::Identity,
     port::virtual_board::{VirtualPort, factory_board},
     reset::ResetStrategy,
@@ -116,8 +117,11 @@ fn a_refused_erase_takes_no_time() {
     session.attach_flash().unwrap();
     session.write_status(&[0x1c], Persistence::NonVolatile).unwrap();
     board.lock().unwrap().flash_mut().load_image(0, &[0; 16]);
-    let report = session.erase_chip().unwrap();
-    assert_eq!((report.instructions, report.not_busy), (1, 1));
+    let error = session.erase_chip().unwrap_err();
+    let refused = EraseError::Refused { offset: 0, len: 4 << 20, not_busy: 1, latch_kept: true };
+    assert_eq!(error.to_string(), refused.to_string());
+    let error = session.erase_region(0, 0x2000, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, EraseError::Refused { offset: 0, len: 0x1000, not_busy: 2, .. }));
     assert_eq!(cells(&board, 0, 16), [0; 16]);
 }
 

@@ -56,6 +56,7 @@ impl Esptool {
 
     /// The stub files in esptool's JSON form that this release carries for the ESP32:
     /// generation and path.
+    #[allow(dead_code, reason = "the system tests use it")]
     pub(crate) fn stubs(self) -> Option<Vec<(u8, PathBuf)>> {
         let python = match self.install() {
             Ok(python) => python,

@@ -14,5 +14,7 @@ mod esptool;
 mod exec;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// esptool with its stubs, executed by the board.
+mod stubs;
 // flashrom at the flash itself.
 mod serprog;

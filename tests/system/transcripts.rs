@@ -1,13 +1,13 @@
 //! Every ROM transcript, replayed byte for byte: replies, chip selects, status registers.
 
-mod case;
+pub(crate) mod case;
 mod spi_text;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};
 
 use case::Case;
 
-/// The topics of the mask ROM; the stub topics need an interpreter.
+/// The topics of the mask ROM; `stub_transcripts` has the others.
 const TOPICS: &[&str] = &[
     "baud",
     "boot",
@@ -27,7 +27,7 @@ const TOPICS: &[&str] = &[
     "uartboot",
 ];
 
-fn cases(topic: &str) -> Vec<Case> {
+pub(crate) fn cases(topic: &str) -> Vec<Case> {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let path = root.join("fixtures/transcripts").join(format!("{topic}.jsonl"));
     let text = std::fs::read_to_string(&path).expect("fixture is there");

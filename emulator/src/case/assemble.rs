@@ -119,6 +119,10 @@ impl LoadedBoard {
                 }
             }
         }
+        if overrides.has_qpi == Some(false) {
+            part.instructions.enter_qpi.clear();
+            part.instructions.exit_qpi.clear();
+        }
         if overrides.has_31h == Some(false) {
             part.status_write.retain(|form| form.opcode != 0x31);
         }

@@ -163,6 +163,8 @@ pub struct PartOverrides {
     pub status_write_01h_bytes: Option<Vec<u8>>,
     /// Bits of other registers that a one-byte 01h clears, by name (QUIRKS Q5).
     pub one_byte_01h_clears: Option<Vec<String>>,
+    /// The part enters the four-line mode (35h or 38h). `false`: it ignores these opcodes.
+    pub has_qpi: Option<bool>,
     /// The part takes 31h.
     pub has_31h: Option<bool>,
     /// Write-inhibit voltage in millivolts (QUIRKS Q25).

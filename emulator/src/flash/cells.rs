@@ -61,6 +61,16 @@ impl Cells {
             return;
         }
         let mut at = address % self.capacity_bytes;
+        let (number, offset) = split(at);
+        if offset + into.len() <= SECTOR_BYTES && into.len() <= (self.capacity_bytes - at) as usize
+        {
+            // Nearly every read lies inside one sector.
+            match self.sectors.get(number).and_then(Option::as_deref) {
+                Some(sector) => into.copy_from_slice(&sector[offset..offset + into.len()]),
+                None => into.fill(0xFF),
+            }
+            return;
+        }
         let mut left = into;
         while !left.is_empty() {
             let (number, offset) = split(at);
@@ -77,9 +87,17 @@ impl Cells {
         }
     }
 
+    /// The cells of a range that lies inside one sector; `None` if they are blank or there are none.
+    #[inline]
+    pub(crate) fn in_sector(&self, range: &Range<u32>) -> Option<&[u8]> {
+        let (number, offset) = split(range.start);
+        self.sectors.get(number)?.as_deref()?.get(offset..offset + range.len())
+    }
+
     /// ANDs `data` into the cells from `address` on, inside one sector; says which sector changed.
     ///
     /// Bytes behind the sector's end are dropped: a page never crosses a sector.
+    #[inline]
     pub(crate) fn program(&mut self, address: u32, data: &[u8]) -> Option<u32> {
         let (number, offset) = split(address);
         let slot = self.sectors.get_mut(number)?;
@@ -87,14 +105,15 @@ impl Cells {
             return None;
         }
         let sector = Arc::make_mut(slot.get_or_insert_with(|| Arc::new(BLANK)));
-        for (cell, &byte) in sector.iter_mut().skip(offset).zip(data) {
+        for (cell, &byte) in sector[offset..].iter_mut().zip(data) {
             *cell &= byte;
         }
-        u32::try_from(number).ok()
+        Some(number as u32)
     }
 
-    /// Sets the cells of `range` to 0xFF, calling `changed` with each sector that was not blank.
-    pub(crate) fn erase(&mut self, range: &Range<u32>, mut changed: impl FnMut(u32)) {
+    /// Sets the cells of `range` to 0xFF, calling `changed` with the number and the old contents of
+    /// each sector that was not blank.
+    pub(crate) fn erase(&mut self, range: &Range<u32>, mut changed: impl FnMut(u32, Arc<Sector>)) {
         let first = range.start as usize / SECTOR_BYTES;
         let end = (range.end as usize).div_ceil(SECTOR_BYTES).min(self.sectors.len());
         for number in first..end {
@@ -102,15 +121,12 @@ impl Cells {
             let from = (range.start as usize).saturating_sub(start);
             let to = (range.end as usize - start).min(SECTOR_BYTES);
             let slot = &mut self.sectors[number];
-            if slot.is_none() {
-                continue;
+            let Some(old) = slot.take() else { continue };
+            if from > 0 || to < SECTOR_BYTES {
+                let rest = slot.insert(Arc::clone(&old));
+                Arc::make_mut(rest)[from..to].fill(0xFF);
             }
-            if from == 0 && to == SECTOR_BYTES {
-                *slot = None;
-            } else if let Some(sector) = slot {
-                Arc::make_mut(sector)[from..to].fill(0xFF);
-            }
-            changed(number as u32);
+            changed(number as u32, old);
         }
     }
 

@@ -10,6 +10,8 @@ pub(crate) struct Locks {
     regions: Vec<Region>,
     locked: Vec<bool>,
     locked_count: usize,
+    /// Units that stay locked (E8h).
+    for_ever: Vec<bool>,
 }
 
 /// A run of equal units and the number of its first lock bit.
@@ -32,15 +34,46 @@ impl Locks {
             regions.push(Region { span, first: count });
             count += (span.end - span.start).div_ceil(span.unit_bytes) as usize;
         }
-        let mut made = Self { regions, locked: vec![false; count], locked_count: 0 };
+        let mut made = Self {
+            regions,
+            locked: vec![false; count],
+            locked_count: 0,
+            for_ever: vec![false; count],
+        };
         made.set_all(locks.locked_at_power_up);
         made
     }
 
-    /// Sets every lock.
+    /// Sets every lock; permanent ones stay locked.
     pub(crate) fn set_all(&mut self, locked: bool) {
-        self.locked.fill(locked);
-        self.locked_count = if locked { self.locked.len() } else { 0 };
+        for (slot, for_ever) in self.locked.iter_mut().zip(&self.for_ever) {
+            *slot = locked || *for_ever;
+        }
+        self.locked_count = self.locked.iter().filter(|&&locked| locked).count();
+    }
+
+    /// Makes the locks permanent whose bit in the register's layout is 1.
+    pub(crate) fn lock_for_ever(&mut self, bytes: &[u8]) {
+        for (at, place) in self.register_places().into_iter().enumerate() {
+            if let Some(number) = place
+                && register_bit(bytes, at)
+            {
+                self.for_ever[number] = true;
+                self.set_number(number, true);
+            }
+        }
+    }
+
+    /// The permanent locks, one for every unit; empty if there are none.
+    pub(crate) fn locked_for_ever(&self) -> Vec<bool> {
+        if self.for_ever.contains(&true) { self.for_ever.clone() } else { Vec::new() }
+    }
+
+    /// Takes the permanent locks from what the part holds without power.
+    pub(crate) fn load_for_ever(&mut self, for_ever: &[bool]) {
+        for (number, slot) in self.for_ever.iter_mut().enumerate() {
+            *slot = for_ever.get(number).copied().unwrap_or(false);
+        }
     }
 
     /// Sets the lock of the unit that holds `address`.
@@ -92,18 +125,18 @@ impl Locks {
             .collect()
     }
 
-    /// Writes the block protection register; says whether the length was right.
-    pub(crate) fn set_register(&mut self, bytes: &[u8]) -> bool {
-        let places = self.register_places();
-        if bytes.len() != places.len().div_ceil(8) {
-            return false;
-        }
-        for (at, place) in places.into_iter().enumerate() {
+    /// Length of the block protection register.
+    pub(crate) fn register_bytes(&self) -> usize {
+        self.register_places().len().div_ceil(8)
+    }
+
+    /// Writes the block protection register; bits that are missing in `bytes` are 0.
+    pub(crate) fn set_register(&mut self, bytes: &[u8]) {
+        for (at, place) in self.register_places().into_iter().enumerate() {
             if let Some(number) = place {
-                self.set_number(number, bytes[at / 8] & (0x80 >> (at % 8)) != 0);
+                self.set_number(number, register_bit(bytes, at));
             }
         }
-        true
     }
 
     /// Lock number of every register bit; `None` for a read lock, which is not modelled.
@@ -123,6 +156,7 @@ impl Locks {
     }
 
     fn set_number(&mut self, number: usize, locked: bool) {
+        let locked = locked || self.for_ever[number];
         let slot = &mut self.locked[number];
         match (*slot, locked) {
             (false, true) => self.locked_count += 1,
@@ -147,4 +181,9 @@ impl Locks {
     fn next_region(&self, address: u32) -> Option<u32> {
         self.regions.iter().map(|region| region.span.start).filter(|&start| start > address).min()
     }
+}
+
+/// Bit number `at` of a register that begins with its most significant bit.
+fn register_bit(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at / 8).is_some_and(|byte| byte & (0x80 >> (at % 8)) != 0)
 }

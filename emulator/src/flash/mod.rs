@@ -1,7 +1,6 @@
 //! The SPI NOR flash: instructions, registers, protection, cells.
 
 mod cells;
-mod change;
 mod denial;
 mod dirty;
 mod locks;
@@ -14,6 +13,6 @@ mod state;
 pub use cells::{Cells, SECTOR_BYTES, Sector};
 pub use denial::Denial;
 pub use dirty::Dirty;
-pub use nor::{ModelError, NorFlash, Pins};
+pub use nor::{Interrupted, ModelError, NorFlash, Pins};
 pub use range::protected_range;
 pub use state::FlashState;

@@ -114,17 +114,24 @@ pub(crate) struct StatusLockState {
 ///
 /// The reason of the refusal. The order of the checks is the order in which a part meets them:
 /// does it hear at all, may it write at all, is the form right, is the target protected.
+#[expect(clippy::inline_always, reason = "a status read needs four of the inputs")]
+#[inline(always)]
 pub(crate) fn permit(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     hears(request, now)?;
     if matches!(request, Request::Other { .. }) {
         return Ok(());
     }
-    if now.supply_mv < now.write_inhibit_mv {
-        return Err(Denial::WriteInhibit { supply_mv: now.supply_mv });
-    }
+    changes(request, now)
+}
+
+/// Whether a part that hears `request` carries it out.
+fn changes(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     suspended(request, now)?;
     if !now.write_enabled {
         return Err(Denial::WriteEnableLatch);
+    }
+    if now.supply_mv < now.write_inhibit_mv {
+        return Err(Denial::WriteInhibit { supply_mv: now.supply_mv });
     }
     match request {
         Request::Program(range) | Request::Erase(range) => cells(range, now),
@@ -146,6 +153,7 @@ pub(crate) fn permit(request: &Request, now: &Situation<'_>) -> Result<(), Denia
 }
 
 /// Whether the part takes the instruction at all in its mode.
+#[inline]
 fn hears(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
     if now.held {
         return Err(Denial::Hold);

@@ -29,6 +29,9 @@ pub struct FlashState {
     /// A damaged configuration row protects this range although no readable bit says so, until a
     /// register write that changes a non-volatile value rewrites the row (QUIRKS part 3, H2).
     pub damaged_row: Option<Range<u32>>,
+    /// Individual locks that E8h made permanent, one for every lock unit in address order; shorter
+    /// or empty where the rest is free (QUIRKS Q15).
+    pub locked_for_ever: Vec<bool>,
 }
 
 impl FlashState {
@@ -48,6 +51,7 @@ impl FlashState {
             otp_lock: 0,
             unique_id: *b"\xD1\x64\xC0\x91\x5E\x2B\x37\x0A",
             damaged_row: None,
+            locked_for_ever: Vec::new(),
         }
     }
 

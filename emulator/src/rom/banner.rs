@@ -28,8 +28,18 @@ pub enum ResetCause {
     PowerOn = 0x1,
     /// The ROM's own software reset.
     Software = 0x3,
+    /// A program reset the core alone.
+    SoftwareCpu = 0xC,
     /// The RTC watchdog.
     RtcWatchdog = 0x10,
+}
+
+impl ResetCause {
+    /// The cause of a reset by software, by its number.
+    #[must_use]
+    pub const fn of_software(number: u8) -> Self {
+        if number == Self::SoftwareCpu as u8 { Self::SoftwareCpu } else { Self::Software }
+    }
 }
 
 /// What the strap pins select.

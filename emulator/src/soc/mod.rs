@@ -21,6 +21,8 @@ use spi::SpiController;
 /// The chip's state.
 #[derive(Debug, Clone)]
 pub struct Soc {
+    /// Main crystal.
+    pub crystal: Crystal,
     /// RAM.
     pub memory: Memory,
     /// UART0.
@@ -38,6 +40,7 @@ impl Soc {
     #[must_use]
     pub fn power_on(identity: &Identity, strap: u8) -> Self {
         Self {
+            crystal: identity.crystal,
             memory: Memory::zeroed(),
             uart: Uart::reset(identity.crystal),
             spi0: SpiController::reset(),

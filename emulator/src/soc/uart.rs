@@ -249,6 +249,19 @@ impl Uart {
         self.tx_lost_bytes
     }
 
+    /// How many received bytes the receive interrupt waits for, and the silence after which fewer
+    /// will do (`CONF1`). Without the timeout bit two byte times stand for code that polls.
+    #[must_use]
+    pub fn receive_thresholds(&self) -> (usize, Duration) {
+        const TIMEOUT_ENABLE: u32 = 1 << 31;
+        const POLLING_BYTES: u32 = 2;
+        let timeout_bytes =
+            if self.conf1 & TIMEOUT_ENABLE == 0 { POLLING_BYTES } else { self.conf1 >> 24 & 0x7F };
+        let threshold = (self.conf1 & 0x7F).max(1) as usize;
+        let quiet_ns = self.byte_time().as_nanos().saturating_mul(u64::from(timeout_bytes.max(1)));
+        (threshold, Duration::from_nanos(quiet_ns))
+    }
+
     /// Interrupt bits before the enable mask. They are levels: still set while bytes remain, also
     /// after a clear, because uploaded code clears before it drains (XTENSA 1.3).
     #[must_use]

@@ -151,6 +151,7 @@ pub struct Cpu {
     pub(crate) watch: Option<Box<Watch>>,
     pub(crate) watch_effects: u64,
     pub(crate) watch_next: u64,
+    pub(crate) watch_soon: bool,
     pub(crate) interrupted: Option<Box<Interrupted>>,
 }
 
@@ -189,6 +190,7 @@ impl Cpu {
             watch: None,
             watch_effects: 0,
             watch_next: 0,
+            watch_soon: false,
             interrupted: None,
         }
     }

@@ -54,17 +54,24 @@ impl Cpu {
         self.effects.wrapping_add(self.mem.changes).wrapping_add(bus.effects())
     }
 
+    /// Starts an attempt with the next instruction: the embedder thinks that the code may be back
+    /// in its waiting loop, for instance behind an interrupt handler.
+    pub fn expect_idle(&mut self) {
+        self.watch_soon = true;
+    }
+
     /// Whether an attempt is under way; starts one if it is time.
     pub(crate) fn watching<B: Bus>(&mut self, bus: &B) -> bool {
         if self.watch.is_some() {
             return true;
         }
-        if self.executed < self.watch_next {
+        let soon = std::mem::take(&mut self.watch_soon);
+        if self.executed < self.watch_next && !soon {
             return false;
         }
         self.watch_next = self.executed + INTERVAL;
         let effects = self.all_effects(bus);
-        let quiet = effects == self.watch_effects;
+        let quiet = soon || effects == self.watch_effects;
         self.watch_effects = effects;
         if quiet {
             let state = self.state();

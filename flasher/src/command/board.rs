@@ -20,6 +20,9 @@ const CONNECT_ATTEMPTS: u32 = 7;
 /// A connected board.
 pub(crate) struct Board {
     pub(crate) session: Session,
+    pub(crate) chip: Chip,
+    /// Name of the port, as it was given.
+    pub(crate) port: String,
 }
 
 impl Board {
@@ -46,7 +49,7 @@ impl Board {
         if global.baud != CONNECT_BAUD {
             session.change_baud(CONNECT_BAUD, global.baud)?;
         }
-        Ok(Self { session })
+        Ok(Self { session, chip, port: name.to_owned() })
     }
 
     /// Connects the flash and finds out what it is.

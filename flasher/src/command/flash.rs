@@ -1,16 +1,19 @@
 //! Commands on the flash array.
 
-use std::path::Path;
+use std::{ops::Range, path::Path};
 
+use esp_protocol::response::Dialect;
 use esp32_flasher::{
-    flash::{BLOCK_BYTES, EraseReport},
+    flash::{BLOCK_BYTES, EraseReport, SECTOR_BYTES},
     input::{self, InputError},
-    write::{Image, Prepared},
+    preflight::Changer,
+    protect::Guard,
+    write::{Image, Prepared, WriteError},
 };
 
-use super::board::Board;
+use super::{board::Board, doctor, gate};
 use crate::{
-    args::{Files, WriteArgs},
+    args::{Files, Gate, WriteArgs},
     failure::Failure,
     report::{Event, Report},
 };
@@ -36,8 +39,34 @@ pub(super) fn write(
     args: &WriteArgs,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    board.attach()?;
+    let identity = board.attach()?;
     input::check_fit(images, board.session.flash_bytes())?;
+    let changer = match board.session.dialect() {
+        Dialect::Rom => Changer::RomLoader,
+        Dialect::Stub => Changer::AsItIs,
+    };
+    let ranges: Vec<Range<u32>> = images.iter().map(sectors).collect();
+    gate::pass(board, &identity, &ranges, changer, args.gate, report)?;
+    let guard = match changer {
+        Changer::RomLoader => Some(Guard::before(&mut board.session, &identity)?),
+        Changer::AsItIs => None,
+    };
+    let result = write_images(board, images, args, report);
+    // The registers are mended even after a failure, as long as somebody answers.
+    let guarded = guard.map(|guard| mend(board, &guard, report));
+    if let Err(Failure::Write(WriteError::Mismatch(mismatch))) = &result {
+        doctor::explain(board, &identity, images, mismatch, report)?;
+    }
+    result?;
+    guarded.unwrap_or(Ok(()))
+}
+
+fn write_images(
+    board: &mut Board,
+    images: &[Image],
+    args: &WriteArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
     for image in images {
         let prepared = Prepared::new(image, board.session.dialect(), !args.no_compress);
         let done = board.session.write(&prepared, &mut |progress| report.progress(progress))?;
@@ -48,6 +77,22 @@ pub(super) fn write(
         }
     }
     Ok(())
+}
+
+/// Tells what the loader did to the registers, and puts QE back.
+fn mend(board: &mut Board, guard: &Guard, report: &mut Report) -> Result<(), Failure> {
+    let done = guard.after(&mut board.session)?;
+    if done.is_quiet() && !guard.is_blind() {
+        return Ok(());
+    }
+    Ok(report.say(&Event::LoaderWroteRegisters { report: &done })?)
+}
+
+/// The sectors that an image touches.
+fn sectors(image: &Image) -> Range<u32> {
+    let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
+    let end = image.offset.saturating_add(len).div_ceil(SECTOR_BYTES).saturating_mul(SECTOR_BYTES);
+    image.offset..end
 }
 
 pub(super) fn verify(
@@ -83,10 +128,16 @@ pub(super) fn read(
     Ok(report.say(&Event::Read { file, offset: address, len: size })?)
 }
 
-pub(super) fn erase_chip(board: &mut Board, report: &mut Report) -> Result<(), Failure> {
-    board.attach()?;
-    let done = board.session.erase_chip()?;
+pub(super) fn erase_chip(
+    board: &mut Board,
+    gate: Gate,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let identity = board.attach()?;
     let len = board.session.flash_bytes();
+    let all = 0..len;
+    gate::pass(board, &identity, &[all], Changer::AsItIs, gate, report)?;
+    let done = board.session.erase_chip()?;
     Ok(report.say(&erased(0, len, done))?)
 }
 
@@ -94,16 +145,19 @@ pub(super) fn erase_region(
     board: &mut Board,
     address: u32,
     size: u32,
+    gate: Gate,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    board.attach()?;
+    let identity = board.attach()?;
+    let range = address..address.saturating_add(size);
+    gate::pass(board, &identity, &[range], Changer::AsItIs, gate, report)?;
     let done = board.session.erase_region(address, size, &mut |p| report.progress(p))?;
     Ok(report.say(&erased(address, size, done))?)
 }
 
 fn erased(offset: u32, len: u32, report: EraseReport) -> Event<'static> {
-    // Looking at the flash takes the line longer than a sector's erase may take, so only larger
-    // erases that were over at the first look tell something.
+    // A refused erase of what holds something is an error; of what was blank it cannot be told
+    // from one that was faster than the line, except where many took no time at all.
     let blocks = len / BLOCK_BYTES;
     let refused = report.not_busy == report.instructions && blocks > 0;
     Event::Erased { offset, len, report, probably_refused: refused }

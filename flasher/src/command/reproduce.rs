@@ -42,7 +42,7 @@ pub(super) fn run(
         },
     )?;
     said?;
-    let story = play.story();
-    report.into_inner().say(&Event::Verdict { agrees, cause: &story.cause })?;
+    let (cause, assumption) = (&play.story().cause, play.assumption());
+    report.into_inner().say(&Event::Verdict { agrees, cause, assumption })?;
     Ok(if agrees { Exit::Done } else { Exit::Failed })
 }

@@ -1,6 +1,9 @@
 //! Commands on the status registers.
 
-use esp32_flasher::{protect::protected, status::Persistence};
+use esp32_flasher::{
+    protect::protected,
+    status::{Persistence, StatusError},
+};
 
 use super::board::Board;
 use crate::{
@@ -26,16 +29,28 @@ pub(super) fn read(
     Ok(report.say(&Event::Status { status, protected })?)
 }
 
-pub(super) fn write(
-    board: &mut Board,
-    value: u32,
-    bytes: u8,
-    volatile: bool,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    board.attach()?;
-    let values = value.to_le_bytes();
-    let persistence = if volatile { Persistence::Volatile } else { Persistence::NonVolatile };
-    let done = board.session.write_status(&values[..bytes.into()], persistence)?;
-    Ok(report.say(&Event::StatusWritten { report: &done })?)
+/// What to write, and how.
+pub(super) struct Write {
+    pub(super) value: u32,
+    pub(super) bytes: u8,
+    pub(super) volatile: bool,
+    pub(super) burst: bool,
+}
+
+pub(super) fn write(board: &mut Board, what: &Write, report: &mut Report) -> Result<(), Failure> {
+    let identity = board.attach()?;
+    let values = what.value.to_le_bytes();
+    let values = &values[..what.bytes.into()];
+    let persistence = if what.volatile { Persistence::Volatile } else { Persistence::NonVolatile };
+    let done = if what.burst {
+        board.session.write_status_burst(values, persistence)?
+    } else {
+        board.session.write_status_of(&identity, values, persistence)?
+    };
+    report.say(&Event::StatusWritten { report: &done })?;
+    if done.reached {
+        return Ok(());
+    }
+    let (wanted, count) = (what.value, values.len());
+    Err(StatusError::NotReached { wanted, count, report: Box::new(done) }.into())
 }

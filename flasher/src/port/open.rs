@@ -5,10 +5,11 @@ use std::sync::{Arc, Mutex};
 use super::{
     Port, PortError,
     serial::SerialPort,
-    virtual_board::{VirtualPort, factory_board},
+    virtual_board::{VirtualPort, board},
 };
 
-/// Ports with this prefix are boards in process: `virtual:W25Q128FV` has that flash, factory-new.
+/// Ports with this prefix are boards in process: `virtual:CASE`, `virtual:CASE/HYPOTHESIS`, or
+/// `virtual:PART` with that flash, factory-new.
 pub const VIRTUAL_PREFIX: &str = "virtual:";
 
 /// Opens `name` at `baud`.
@@ -17,8 +18,8 @@ pub const VIRTUAL_PREFIX: &str = "virtual:";
 ///
 /// [`PortError::Open`], [`PortError::Board`].
 pub fn open(name: &str, baud: u32) -> Result<Box<dyn Port>, PortError> {
-    if let Some(part) = name.strip_prefix(VIRTUAL_PREFIX) {
-        let board = Arc::new(Mutex::new(factory_board(part)?));
+    if let Some(what) = name.strip_prefix(VIRTUAL_PREFIX) {
+        let board = Arc::new(Mutex::new(board(what)?));
         return Ok(Box::new(VirtualPort::new(name, board)));
     }
     Ok(Box::new(SerialPort::open(name, baud)?))

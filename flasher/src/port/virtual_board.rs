@@ -9,6 +9,7 @@ use std::{
 
 use esp32_emulator::{
     board::{Board, BoardSetup, ControlLines},
+    case::{self, CaseBoard, CaseError, LoadedBoard},
     flash::{FlashState, ModelError, NorFlash},
     spi::SpiDevice,
     time::Instant,
@@ -27,15 +28,43 @@ pub struct VirtualPort<F> {
 /// A board that cannot be made.
 #[derive(Debug, thiserror::Error)]
 pub enum BoardError {
-    /// There is no such part in the catalogue.
-    #[error("there is no flash part {name:?}; `emulator list parts` shows them")]
-    Part {
+    /// There is no such case and no such part in the catalogue.
+    #[error(
+        "there is no case and no flash part {name:?}; `emulator list cases` and `emulator list \
+         parts` show them"
+    )]
+    Name {
         /// The name.
         name: String,
     },
     /// The part cannot be modelled.
     #[error(transparent)]
     Model(#[from] ModelError),
+    /// The case has no such hypothesis, or its files are wrong.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+}
+
+/// The board of `CASE`, `CASE/HYPOTHESIS` or `PART`, in download mode.
+///
+/// # Errors
+///
+/// [`BoardError`] if neither a case nor a part has that name.
+pub fn board(name: &str) -> Result<CaseBoard, BoardError> {
+    let (case, hypothesis) =
+        name.split_once('/').map_or((name, None), |(case, other)| (case, Some(other)));
+    let loaded = match case::load(case) {
+        Ok(loaded) => loaded,
+        Err(_) if hypothesis.is_none() && catalog::part(case).is_some() => {
+            LoadedBoard::with_part(case)
+        }
+        Err(_) => return Err(BoardError::Name { name: name.to_owned() }),
+    };
+    let loaded = match hypothesis {
+        Some(other) => loaded.assume(other)?,
+        None => loaded,
+    };
+    Ok(loaded.into_board()?)
 }
 
 /// A board with a factory-new flash `part` of the catalogue, in download mode.
@@ -44,7 +73,7 @@ pub enum BoardError {
 ///
 /// [`BoardError`] if there is no such part.
 pub fn factory_board(part: &str) -> Result<Board<NorFlash>, BoardError> {
-    let part = catalog::part(part).ok_or_else(|| BoardError::Part { name: part.to_owned() })?;
+    let part = catalog::part(part).ok_or_else(|| BoardError::Name { name: part.to_owned() })?;
     let state = FlashState::factory(&part);
     Ok(Board::power_on(BoardSetup::default(), NorFlash::new(part, state)?))
 }

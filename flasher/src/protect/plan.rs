@@ -1,24 +1,20 @@
-//! Planning how to clear the protection bits, and nothing else.
+//! Planning how to clear or set the protection bits, and nothing else.
 
-use spi_nor::part::{BitKind, Part, RegisterName, StatusWrite};
+use std::ops::Range;
 
+use spi_nor::part::Part;
+
+use super::{
+    forms::{PlanError, RegisterChange, WritePlan, plan_write},
+    range::{Protected, decode},
+    registers::Registers,
+};
 use crate::status::{StatusForm, StatusRegisters};
-
-/// One register's change.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RegisterChange {
-    /// The register.
-    pub register: RegisterName,
-    /// Value as read.
-    pub old: u8,
-    /// Value to write.
-    pub new: u8,
-}
 
 /// How to clear the range bits of a part.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum ClearPlan {
-    /// The bits are clear already: write nothing (FIELD-CASES `puya-7bfc`).
+    /// Nothing is protected: write nothing (FIELD-CASES `puya-7bfc`).
     Nothing,
     /// Send these register writes, in order.
     Write {
@@ -42,86 +38,121 @@ pub enum ClearPlan {
 /// that does not change, unless a form carries it along with its present value.
 #[must_use]
 pub fn clear_plan(part: &Part, status: &StatusRegisters) -> ClearPlan {
-    let value = |register| status.of(part, register);
-    let is_set = |name: &str| {
-        part.find_bit(name).is_some_and(|at| value(at.register).is_some_and(|v| at.of(v) == 1))
-    };
-    if part.status_lock.power_lock_bit.as_deref().is_some_and(is_set) {
-        return ClearPlan::StatusLocked;
+    let now = Registers::from_status(part, status);
+    if decode(part, &now) == Protected::Range(0..0) {
+        return ClearPlan::Nothing;
     }
-    let mut changes: Vec<RegisterChange> = Vec::new();
-    let mut stuck = Vec::new();
-    for name in part.protection.bit_names() {
-        let Some(at) = part.find_bit(name) else { continue };
-        let Some(old) = value(at.register) else { return ClearPlan::Unknown };
-        if at.of(old) == 0 {
-            continue;
-        }
-        if part.bits().any(|(place, bit)| place == at && bit.kind == BitKind::Otp) {
-            stuck.push(name.to_owned());
-            continue;
-        }
-        if let Some(change) = changes.iter_mut().find(|change| change.register == at.register) {
-            change.new &= !at.mask();
-        } else {
-            let new = old & part.write_mask(at.register) & !at.mask();
-            changes.push(RegisterChange { register: at.register, old, new });
-        }
-    }
-    // A direction bit alone protects nothing, so one that is stuck only matters if it is all.
-    match (changes.is_empty(), stuck.is_empty()) {
-        (true, true) => ClearPlan::Nothing,
-        (true, false) => ClearPlan::Otp { bits: stuck },
-        _ => forms(part, *status, &changes)
-            .map_or(ClearPlan::Unknown, |forms| ClearPlan::Write { changes, forms }),
+    match cleared(part, &now).and_then(|wanted| plan_write(part, &[], &now, &wanted)) {
+        Ok(WritePlan { changes, .. }) if changes.is_empty() => ClearPlan::Nothing,
+        Ok(WritePlan { changes, forms }) => ClearPlan::Write { changes, forms },
+        Err(PlanError::OneTime { bits }) => ClearPlan::Otp { bits },
+        Err(PlanError::Locked { .. }) => ClearPlan::StatusLocked,
+        Err(_) => ClearPlan::Unknown,
     }
 }
 
-fn forms(
-    part: &Part,
-    status: StatusRegisters,
-    changes: &[RegisterChange],
-) -> Option<Vec<StatusForm>> {
-    let wanted = |register| {
-        changes.iter().find(|change| change.register == register).map_or_else(
-            || status.of(part, register).map(|value| value & part.write_mask(register)),
-            |change| Some(change.new),
-        )
-    };
-    let fill = |write: &StatusWrite| {
-        let data: Option<Vec<u8>> =
-            write.to.iter().map(|to| to.register().map_or(Some(0), wanted)).collect();
-        Some(StatusForm { opcode: write.opcode, data: data? })
-    };
-    let reaches =
-        |write: &StatusWrite, register| write.to.iter().any(|to| to.register() == Some(register));
-    let all = |write: &&StatusWrite| changes.iter().all(|c| reaches(write, c.register));
-    let harmless = |write: &&StatusWrite| write.clears.is_empty();
-    // One instruction for everything is best: no moment with half of the change done.
-    let mut whole: Vec<&StatusWrite> =
-        part.status_write.iter().filter(all).filter(harmless).collect();
-    whole.sort_by_key(|write| write.to.len());
-    if let Some(form) = whole.into_iter().find_map(fill) {
-        return Some(vec![form]);
+/// The registers with no range bit set and individual locks switched off, as far as that can be
+/// written; bits that are one-time programmed stay if the rest suffices.
+///
+/// # Errors
+///
+/// [`PlanError::NotRead`], or [`PlanError::OneTime`] if the stuck bits alone protect something.
+pub fn cleared(part: &Part, now: &Registers) -> Result<Registers, PlanError> {
+    let mut wanted = now.clone();
+    let mut stuck = Vec::new();
+    let select = part.individual_locks.as_ref().and_then(|locks| locks.select_bit.as_deref());
+    for name in part.protection.bit_names().into_iter().chain(select) {
+        let value = now.bit(part, name).ok_or(PlanError::NotRead)?;
+        if value == 0 {
+            continue;
+        }
+        if is_one_time(part, name) {
+            stuck.push(name.to_owned());
+        } else {
+            wanted.set_bit(part, name, false);
+        }
     }
-    changes
-        .iter()
-        .map(|change| {
-            let mut forms: Vec<&StatusWrite> = part
-                .status_write
-                .iter()
-                .filter(|write| reaches(write, change.register))
-                .filter(harmless)
-                .collect();
-            forms.sort_by_key(|write| write.to.len());
-            forms.into_iter().find_map(fill)
-        })
-        .collect()
+    match decode(part, &wanted) {
+        Protected::Range(range) if range.is_empty() => Ok(wanted),
+        _ if stuck.is_empty() => Err(PlanError::NotRead),
+        _ => Err(PlanError::OneTime { bits: stuck }),
+    }
+}
+
+fn is_one_time(part: &Part, name: &str) -> bool {
+    use spi_nor::part::BitKind;
+    part.find_bit(name)
+        .is_some_and(|at| part.bits().any(|(place, bit)| place == at && bit.kind == BitKind::Otp))
+}
+
+/// One range that a part can protect.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Choice {
+    /// The addresses; empty for none.
+    pub range: Range<u32>,
+    /// The bits that are 1, by name.
+    pub bits: Vec<String>,
+}
+
+/// Bits tried at most: more would be no table of a person's.
+const RANGE_BITS_MAX: usize = 10;
+
+/// Every range that the register bits of `part` can protect, smallest first; of several settings
+/// with one range that with the fewest bits set.
+#[must_use]
+pub fn choices(part: &Part) -> Vec<Choice> {
+    let names = part.protection.bit_names();
+    if names.len() > RANGE_BITS_MAX {
+        return Vec::new();
+    }
+    let mut found: Vec<Choice> = Vec::new();
+    for setting in 0..1_u32 << names.len() {
+        let on: Vec<&str> = names
+            .iter()
+            .enumerate()
+            .filter(|(at, _)| setting >> at & 1 == 1)
+            .map(|(_, n)| *n)
+            .collect();
+        let Some(range) = range_with(part, &on) else { continue };
+        let bits: Vec<String> = on.into_iter().map(str::to_owned).collect();
+        match found.iter_mut().find(|choice| choice.range == range) {
+            Some(known) if known.bits.len() > bits.len() => known.bits = bits,
+            Some(_) => {}
+            None => found.push(Choice { range, bits }),
+        }
+    }
+    found.sort_by_key(|choice| (choice.range.len(), choice.range.start));
+    found
+}
+
+/// The range with exactly these bits set.
+fn range_with(part: &Part, on: &[&str]) -> Option<Range<u32>> {
+    let mut registers = Registers::default();
+    for register in part.registers.keys() {
+        registers.set(*register, 0);
+    }
+    for name in on {
+        registers.set_bit(part, name, true);
+    }
+    match decode(part, &registers) {
+        Protected::Range(range) => Some(range),
+        Protected::ByLocks | Protected::Unknown => None,
+    }
+}
+
+/// `now` with the range bits as `choice` has them.
+#[must_use]
+pub fn with_choice(part: &Part, now: &Registers, choice: &Choice) -> Registers {
+    let mut wanted = now.clone();
+    for name in part.protection.bit_names() {
+        wanted.set_bit(part, name, choice.bits.iter().any(|bit| bit == name));
+    }
+    wanted
 }
 
 #[cfg(test)]
 mod tests {
-    use spi_nor::catalog;
+    use spi_nor::{catalog, part::RegisterName};
 
     use super::*;
 
@@ -133,12 +164,14 @@ mod tests {
     #[test]
     fn clear_bits_are_left_alone() {
         assert_eq!(plan("W25Q128FV", [0x00, 0x02, 0x60]), ClearPlan::Nothing);
+        // FIELD-CASES `srp-locked`: CMP inverts BP = 111, nothing is protected.
+        assert_eq!(plan("W25Q32JV", [0xfc, 0x7b, 0x60]), ClearPlan::Nothing);
     }
 
     #[test]
     fn qe_stays() {
         for part in ["W25Q128FV", "GD25Q128E", "BY25Q64AS", "W25Q32JV", "GD25Q32C"] {
-            let ClearPlan::Write { changes, forms } = plan(part, [0x1c, 0x42, 0x00]) else {
+            let ClearPlan::Write { changes, forms } = plan(part, [0x0c, 0x42, 0x00]) else {
                 panic!("{part}")
             };
             let second = changes.iter().find(|change| change.register == RegisterName::Sr2);
@@ -150,5 +183,22 @@ mod tests {
     #[test]
     fn a_locked_register_is_no_work_for_a_plan() {
         assert_eq!(plan("W25Q128FV", [0x1c, 0x01, 0x00]), ClearPlan::StatusLocked);
+    }
+
+    #[test]
+    fn a_short_write_that_clears_qe_is_avoided() {
+        // GD25Q32B: 01h with one byte clears CMP, QE and SRP1 (QUIRKS Q5).
+        let ClearPlan::Write { forms, .. } = plan("GD25Q32B", [0x1c, 0x02, 0x00]) else { panic!() };
+        assert_eq!(forms, [StatusForm { opcode: 0x01, data: vec![0x00, 0x02] }]);
+    }
+
+    #[test]
+    fn every_choice_is_what_its_bits_protect() {
+        for part in catalog::parse_all().unwrap() {
+            for choice in choices(&part) {
+                let on: Vec<&str> = choice.bits.iter().map(String::as_str).collect();
+                assert_eq!(range_with(&part, &on), Some(choice.range), "{}", part.name);
+            }
+        }
     }
 }

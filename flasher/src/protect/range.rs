@@ -4,6 +4,7 @@ use std::ops::Range;
 
 use spi_nor::part::{Part, Protection, ProtectionRow};
 
+use super::registers::Registers;
 use crate::status::StatusRegisters;
 
 const SECTOR_RULE_UNIT_BYTES: u32 = 0x1000;
@@ -24,10 +25,13 @@ pub enum Protected {
 /// Decodes `status` by the rules of `part`.
 #[must_use]
 pub fn protected(part: &Part, status: &StatusRegisters) -> Protected {
-    let bit = |name: &str| {
-        let position = part.find_bit(name)?;
-        status.of(part, position.register).map(|value| u32::from(position.of(value)))
-    };
+    decode(part, &Registers::from_status(part, status))
+}
+
+/// Decodes the registers of `part` by its rules.
+#[must_use]
+pub fn decode(part: &Part, registers: &Registers) -> Protected {
+    let bit = |name: &str| registers.bit(part, name).map(u32::from);
     if let Some(locks) = &part.individual_locks {
         match &locks.select_bit {
             None => return Protected::ByLocks,
@@ -41,48 +45,35 @@ pub fn protected(part: &Part, status: &StatusRegisters) -> Protected {
     by_rule(part, &bit).map_or(Protected::Unknown, Protected::Range)
 }
 
+/// The range of the register bits alone.
 fn by_rule(part: &Part, bit: &dyn Fn(&str) -> Option<u32>) -> Option<Range<u32>> {
     let capacity = part.capacity_bytes;
     let optional = |name: &Option<String>| name.as_deref().map_or(Some(0), bit);
-    match &part.protection {
-        Protection::None {} => Some(0..0),
-        Protection::Table { rows } => row(rows, bit)?,
+    if let Some(range) = row(rows(&part.protection), bit)? {
+        return Some(range);
+    }
+    let range = match &part.protection {
+        Protection::None {} | Protection::Table { .. } => 0..0,
+        Protection::BlockProtectionRegister { .. } => return None,
         Protection::BlockProtect {
-            bp,
-            tb,
-            sec,
-            cmp,
-            cmp_inverts_bp: false,
-            first_bp,
-            unit_bytes,
-            exceptions,
+            bp, tb, sec, cmp, cmp_inverts_bp, first_bp, unit_bytes, ..
         } => {
-            if let Some(range) = row(exceptions, bit)? {
-                return Some(range);
-            }
-            let value = number(bp, bit)?;
+            let inverted = optional(cmp)? == 1;
+            let highest = (1 << bp.len()) - 1;
+            let read = number(bp, bit)?;
+            let value = if inverted && *cmp_inverts_bp { highest - read } else { read };
             let sectors = optional(sec)? == 1;
             let len = match value.checked_sub(u32::from(*first_bp)) {
                 None => 0,
-                Some(_) if value == (1 << bp.len()) - 1 => capacity,
+                Some(_) if value == highest => capacity,
                 Some(step) if sectors => {
                     SECTOR_RULE_UNIT_BYTES.checked_shl(step)?.min(SECTOR_RULE_BYTES_MAX)
                 }
                 Some(step) => doubled(*unit_bytes, step, capacity),
             };
-            let at_bottom = optional(tb)? == 1;
-            Some(match (at_bottom, optional(cmp)? == 1) {
-                (true, false) => 0..len,
-                (false, false) => capacity - len..capacity,
-                (true, true) => len..capacity,
-                (false, true) => 0..capacity - len,
-            })
-            .map(|range| if range.is_empty() { 0..0 } else { range })
+            end_of(capacity, len, optional(tb)? == 1, inverted)
         }
-        Protection::InverseBlockProtect { bp, tb, unit_bytes, exceptions } => {
-            if let Some(range) = row(exceptions, bit)? {
-                return Some(range);
-            }
+        Protection::InverseBlockProtect { bp, tb, unit_bytes, .. } => {
             let value = number(bp, bit)?;
             let writable = match value.checked_sub(1) {
                 None => capacity,
@@ -90,10 +81,47 @@ fn by_rule(part: &Part, bit: &dyn Fn(&str) -> Option<u32>) -> Option<Range<u32>>
                 Some(step) => doubled(*unit_bytes, step, capacity),
             };
             let at_top = optional(tb)? == 1;
-            let range = if at_top { writable..capacity } else { 0..capacity - writable };
-            Some(if range.is_empty() { 0..0 } else { range })
+            if at_top { writable..capacity } else { 0..capacity - writable }
         }
-        _ => None,
+        Protection::SymmetricBlockProtect { bp, tb, unit_bytes, .. } => {
+            let len = symmetric(number(bp, bit)?, *unit_bytes, capacity);
+            end_of(capacity, len, optional(tb)? == 1, false)
+        }
+    };
+    Some(if range.is_empty() { 0..0 } else { range })
+}
+
+/// The rows that win over the formula.
+fn rows(protection: &Protection) -> &[ProtectionRow] {
+    match protection {
+        Protection::Table { rows } => rows,
+        Protection::BlockProtect { exceptions, .. }
+        | Protection::InverseBlockProtect { exceptions, .. }
+        | Protection::SymmetricBlockProtect { exceptions, .. } => exceptions,
+        Protection::BlockProtectionRegister { .. } | Protection::None {} => &[],
+    }
+}
+
+/// `len` bytes at one end, or all but these.
+fn end_of(capacity: u32, len: u32, at_bottom: bool, complement: bool) -> Range<u32> {
+    match (at_bottom, complement) {
+        (true, false) => 0..len,
+        (false, false) => capacity - len..capacity,
+        (true, true) => len..capacity,
+        (false, true) => 0..capacity - len,
+    }
+}
+
+/// Doubles up to one half; from there what stays writable halves until it is less than a unit.
+fn symmetric(value: u32, unit_bytes: u32, capacity: u32) -> u32 {
+    let Some(step) = value.checked_sub(1) else { return 0 };
+    let steps_to_half = (capacity / 2 / unit_bytes.max(1)).max(1).ilog2();
+    match step.checked_sub(steps_to_half) {
+        None => doubled(unit_bytes, step, capacity),
+        Some(beyond) => {
+            let writable = (capacity / 2).checked_shr(beyond).unwrap_or(0);
+            if writable < unit_bytes { capacity } else { capacity - writable }
+        }
     }
 }
 

@@ -59,10 +59,19 @@ pub(super) fn step(out: &mut dyn Write, step: &StepReport) -> io::Result<()> {
 }
 
 /// The end.
-pub(super) fn verdict(out: &mut dyn Write, agrees: bool, cause: &str) -> io::Result<()> {
+pub(super) fn verdict(
+    out: &mut dyn Write,
+    agrees: bool,
+    cause: &str,
+    assumption: Option<&Assumption>,
+) -> io::Result<()> {
     let verdict =
         if agrees { "Everything was seen as expected." } else { "Not everything was as expected." };
-    writeln!(out, "\n{verdict}\nCause: {cause}")
+    writeln!(out, "\n{verdict}\nCause: {cause}")?;
+    // The report does not say what it was; only what it was here is known.
+    assumption.map_or(Ok(()), |assumption| {
+        writeln!(out, "On this board, by hypothesis {}: {}.", assumption.name, assumption.title)
+    })
 }
 
 fn paragraph(out: &mut dyn Write, text: &str) -> io::Result<()> {

@@ -1,5 +1,7 @@
 //! Events in words.
 
+mod protection;
+
 use std::io::{self, Write};
 
 use esp32_flasher::{
@@ -50,11 +52,20 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
+        Event::Preflight { .. }
+        | Event::Protection { .. }
+        | Event::Choices { .. }
+        | Event::ProtectionChanged { .. }
+        | Event::NothingProtected {}
+        | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
+        Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),
         Event::Case { name, title, sources, seen, assumed, assumption, port } => {
             play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
         }
         Event::Step { step } => play::step(out, step),
-        Event::Verdict { agrees, cause } => play::verdict(out, *agrees, cause),
+        Event::Verdict { agrees, cause, assumption } => {
+            play::verdict(out, *agrees, cause, *assumption)
+        }
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))
@@ -200,7 +211,8 @@ fn write_erased(
     if probably_refused {
         writeln!(
             out,
-            "The flash was never busy: it probably refused. Look at `flasher status read`"
+            "The flash was never busy and is blank: whether it erased cannot be told. Look at \
+             `flasher protect status`"
         )?;
     }
     Ok(())

@@ -15,7 +15,7 @@ fn hex(bytes: &[u8]) -> String {
 }
 
 /// One chip select.
-fn line(record: &SpiRecord, no_chip: bool) -> String {
+fn line(record: &SpiRecord, no_chip: bool, refusal: &str) -> String {
     let (opcode, rest) = record.mosi.split_first().expect("no empty chip select");
     let array_read = matches!(opcode, 0x03 | 0x0B);
     let mut text = format!("{opcode:02x} ");
@@ -35,7 +35,8 @@ fn line(record: &SpiRecord, no_chip: bool) -> String {
         let _ = write!(text, " {}", hex(&record.miso));
     }
     if record.denied {
-        text.push_str(" PROTECTED");
+        text.push(' ');
+        text.push_str(refusal);
     } else if no_chip {
         text.push_str(" nochip");
     }
@@ -43,10 +44,10 @@ fn line(record: &SpiRecord, no_chip: bool) -> String {
 }
 
 /// All chip selects, equal neighbours counted.
-pub(super) fn lines(records: &[SpiRecord], no_chip: bool) -> Vec<String> {
+pub(super) fn lines(records: &[SpiRecord], no_chip: bool, refusal: &str) -> Vec<String> {
     let mut runs: Vec<(String, usize)> = Vec::new();
     for record in records {
-        let text = line(record, no_chip);
+        let text = line(record, no_chip, refusal);
         match runs.last_mut() {
             Some((last, count)) if *last == text => *count += 1,
             _ => runs.push((text, 1)),

@@ -1,17 +1,26 @@
-//! Instructions that change cells or registers. Each asks [`permit`](super::permit) first.
+//! Instructions that change cells. Each asks [`permit`](crate::flash::permit) first.
 
 #![expect(clippy::cast_possible_truncation, reason = "lengths inside one part: capacities are u32")]
 
 use std::ops::Range;
 
-use spi_nor::Meaning;
+use spi_nor::{Meaning, part::Part};
 
-use super::{Denial, NorFlash, nor::Kind, permit::Request, registers::NAMES};
+use super::{
+    NorFlash,
+    in_flight::{Area, Kind},
+};
 use crate::{
+    flash::{Denial, permit::Request},
     spi::Transaction,
     time::{Duration, Instant},
     trace::{Event, Trace},
 };
+
+/// Size of the sector that 3Ah opens.
+const OTP_SECTOR_BYTES: u32 = 4096;
+/// Size of one security register.
+const SECURITY_BYTES: u32 = 256;
 
 /// Where program data lands: a run to the page's end and one from the page's start.
 struct PageRuns<'a> {
@@ -40,25 +49,48 @@ impl NorFlash {
         }
         let Some(PageRuns { runs, .. }) = runs else { return Ok(()) };
         self.end_flags();
+        if self.otp_mode {
+            self.dirty.registers();
+            let runs = runs.map(|(address, data)| (address % OTP_SECTOR_BYTES, data));
+            self.program_runs(now, Area::OtpSector, runs, trace);
+        } else {
+            self.program_runs(now, Area::Array, runs, trace);
+        }
+        Ok(())
+    }
+
+    /// ANDs runs of data into an area and starts the operation.
+    fn program_runs(
+        &mut self,
+        now: Instant,
+        area: Area,
+        runs: [(u32, &[u8]); 2],
+        trace: &mut Trace,
+    ) {
+        let cells = match area {
+            Area::Array => &mut self.state.cells,
+            Area::Security => &mut self.state.security,
+            Area::OtpSector => &mut self.state.otp_sector,
+        };
         let mut count = 0;
         for (address, data) in runs {
             if data.is_empty() {
                 continue;
             }
             count += data.len();
-            if self.otp_mode {
-                self.state.otp_sector.program(address % 4096, data);
-                self.dirty.registers();
-                continue;
+            let range = address..address + data.len() as u32;
+            self.before.note_run(area, cells, range.clone());
+            let changed = cells.program(address, data);
+            if area == Area::Array {
+                if let Some(sector) = changed {
+                    self.dirty.sector(sector);
+                }
+                trace.push(now, Event::Programmed { range });
             }
-            if let Some(sector) = self.state.cells.program(address, data) {
-                self.dirty.sector(sector);
-            }
-            trace.push(now, Event::Programmed { range: address..address + data.len() as u32 });
         }
+        let start = runs[0].0;
         let busy = self.program_time(count);
-        self.start(now, Kind::Program, runs[0].0..runs[0].0 + 1, busy);
-        Ok(())
+        self.start(now, Kind::Program, start..start + runs[0].1.len() as u32, busy);
     }
 
     /// Splits the data phase at the page's end. Of more than a page only the last page counts; of
@@ -68,7 +100,8 @@ impl NorFlash {
         let mut data = mosi.get(1 + self.address_bytes()..)?;
         let page_bytes = self.part.page_bytes;
         let limit = usize::from(self.part.program.max_bytes);
-        let mut offset = address % page_bytes;
+        // A power of two (`check`).
+        let mut offset = address & (page_bytes - 1);
         let page = address - offset;
         if limit < page_bytes as usize {
             data = &data[..data.len().min(limit)];
@@ -86,17 +119,10 @@ impl NorFlash {
         })
     }
 
-    /// Typical time for `count` bytes: a sixteenth of the page time to start, the rest in
-    /// proportion (Winbond gives 30 us and 2.5 us a byte for a page time of 700 us).
+    /// Busy time of a program of `count` bytes.
     fn program_time(&self, count: usize) -> Duration {
-        let full = u64::from(self.part.program.typical_us) * 1_000;
-        let limit =
-            u64::from(self.part.program.max_bytes).clamp(1, u64::from(self.part.page_bytes));
-        let share = (count as u64).min(limit);
-        if share == limit {
-            return Duration::from_nanos(full);
-        }
-        Duration::from_nanos((full / 16 + full * 15 / 16 * share / limit).max(1))
+        let times = &self.program_times;
+        times.get(count).or(times.last()).copied().unwrap_or(Duration::ZERO)
     }
 
     /// Sector and block erases; the address is rounded down to the unit.
@@ -126,7 +152,11 @@ impl NorFlash {
         let Some(range) = range else { return Ok(()) };
         let busy = Duration::from_micros(u64::from(erase.typical_us));
         if self.otp_mode {
-            self.state.otp_sector.erase(&(0..4096), |_| {});
+            let before = &mut self.before;
+            before.note_erase(Area::OtpSector, 0..OTP_SECTOR_BYTES);
+            self.state
+                .otp_sector
+                .erase(&(0..OTP_SECTOR_BYTES), |number, old| before.note_sector(number, old));
             self.dirty.registers();
             self.start(now, Kind::Erase, 0..0, busy);
             return Ok(());
@@ -159,8 +189,12 @@ impl NorFlash {
 
     fn erase_cells(&mut self, now: Instant, range: Range<u32>, busy: Duration, trace: &mut Trace) {
         self.end_flags();
-        let dirty = &mut self.dirty;
-        self.state.cells.erase(&range, |sector| dirty.sector(sector));
+        let (dirty, before) = (&mut self.dirty, &mut self.before);
+        before.note_erase(Area::Array, range.clone());
+        self.state.cells.erase(&range, |number, old| {
+            dirty.sector(number);
+            before.note_sector(number, old);
+        });
         trace.push(now, Event::Erased { range: range.clone(), busy });
         self.start(now, Kind::Erase, range, busy);
     }
@@ -170,81 +204,6 @@ impl NorFlash {
         if self.part.instructions.clear_flags.is_empty() {
             self.clear_flags();
         }
-    }
-
-    /// 01h, 31h, 11h and the like: taken only with exactly an accepted number of data bytes.
-    pub(super) fn write_registers(
-        &mut self,
-        now: Instant,
-        transaction: &Transaction<'_>,
-        trace: &mut Trace,
-    ) -> Result<(), Denial> {
-        let Some((&opcode, data)) = transaction.mosi.split_first() else { return Ok(()) };
-        let accepted = self.form(opcode, data.len()).is_some();
-        let request = Request::StatusWrite { bytes: data.len(), accepted };
-        if let Err(why) = self.permitted(transaction.command_lines, &request) {
-            return Err(self.refuse(now, opcode, &request, why, trace));
-        }
-        let volatile = self.take_armed_volatile();
-        if self.otp_mode {
-            self.state.otp_lock |= data.first().copied().unwrap_or(0);
-            self.dirty.registers();
-        } else {
-            self.apply_form(now, opcode, data, volatile, trace);
-        }
-        if !volatile {
-            let busy = Duration::from_micros(u64::from(self.part.status_write_time.typical_us));
-            self.start(now, Kind::Status, 0..0, busy);
-        }
-        Ok(())
-    }
-
-    /// Puts data bytes into the registers that the form names.
-    fn apply_form(
-        &mut self,
-        now: Instant,
-        opcode: u8,
-        data: &[u8],
-        volatile: bool,
-        trace: &mut Trace,
-    ) {
-        let (mut live, mut nv) = (self.live, self.state.nv);
-        let Some(form) = self.form(opcode, data.len()) else { return };
-        let map = &self.map;
-        let mut written = form.clears.map(|mask| mask != 0);
-        for (register, mask) in form.clears.into_iter().enumerate() {
-            let reach = if volatile { map.volatile_write[register] } else { !map.otp[register] };
-            live[register] &= !(mask & reach);
-            if !volatile {
-                nv[register] &= !(mask & map.nv[register]);
-            }
-        }
-        for (&to, &value) in form.to.iter().zip(data) {
-            let Some(to) = to else { continue };
-            written[to] = true;
-            if volatile {
-                let mask = map.volatile_write[to];
-                live[to] = (live[to] & !mask) | (value & mask);
-            } else {
-                let mask = map.nv[to] | map.volatile[to];
-                live[to] = (live[to] & !mask) | (value & mask) | (value & map.otp[to]);
-                nv[to] = (nv[to] & !map.nv[to]) | (value & map.nv[to]) | (value & map.otp[to]);
-            }
-        }
-        for (register, &name) in NAMES.iter().enumerate() {
-            if written[register] {
-                let (old, new) = (self.live[register], live[register]);
-                trace.push(now, Event::StatusWrite { register: name, old, new, volatile });
-            }
-        }
-        self.live = live;
-        if nv != self.state.nv {
-            // Only a changed value makes the part program its row again.
-            self.state.damaged_row = None;
-            self.state.nv = nv;
-            self.dirty.registers();
-        }
-        self.derive();
     }
 
     /// 44h and 42h: the security registers, frozen one by one by the LB bits.
@@ -272,17 +231,17 @@ impl NorFlash {
         let base = number << 12;
         self.dirty.registers();
         if op == Meaning::SecurityErase {
-            self.state.security.erase(&(base..base + 256), |_| {});
+            let before = &mut self.before;
+            let range = base..base + SECURITY_BYTES;
+            before.note_erase(Area::Security, range.clone());
+            self.state.security.erase(&range, |number, old| before.note_sector(number, old));
             let busy = self.part.erase.first().map_or(0, |erase| erase.typical_us);
             self.start(now, Kind::Erase, 0..0, Duration::from_micros(u64::from(busy)));
             return Ok(());
         }
         if let Some(PageRuns { runs, .. }) = self.page_runs(mosi) {
-            for (address, data) in runs {
-                self.state.security.program(base | (address & 0xFF), data);
-            }
-            let busy = self.program_time(data.len());
-            self.start(now, Kind::Program, 0..0, busy);
+            let runs = runs.map(|(address, data)| (base | (address % SECURITY_BYTES), data));
+            self.program_runs(now, Area::Security, runs, trace);
         }
         Ok(())
     }
@@ -304,4 +263,14 @@ impl PageRuns<'_> {
             self.page.clone()
         }
     }
+}
+
+/// Typical time of a program by its number of bytes: a sixteenth of the page time to start, the
+/// rest in proportion (Winbond gives 30 us and 2.5 us a byte for a page time of 700 us). Behind the
+/// last entry the time does not grow.
+pub(super) fn program_times(part: &Part) -> Vec<Duration> {
+    let full = u64::from(part.program.typical_us) * 1_000;
+    let limit = u64::from(part.program.max_bytes).clamp(1, u64::from(part.page_bytes));
+    let partial = |count: u64| (full / 16 + full * 15 / 16 * count / limit).max(1);
+    (0..limit).map(partial).chain([full]).map(Duration::from_nanos).collect()
 }

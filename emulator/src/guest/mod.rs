@@ -1,0 +1,302 @@
+//! Code that the client uploaded: an Xtensa core on the machine, with the ROM's functions native.
+//!
+//! XTENSA sections 1, 3 and 4 have the measured facts.
+
+mod bus;
+mod clock;
+mod entry;
+mod md5;
+mod memory;
+mod native;
+mod printf;
+mod stop;
+mod tinfl;
+
+use std::collections::VecDeque;
+
+use xtensa::{Cpu, Stop};
+
+use self::{
+    bus::GuestBus,
+    memory::Fault,
+    native::{Call, Exit, Flow, RomState},
+};
+use crate::{
+    soc::Machine,
+    spi::SpiDevice,
+    time::{Duration, Instant},
+    trace::{Event, Hang},
+};
+
+/// Where the entry function returns to (XTENSA 4.2).
+const ENTRY_RETURN: u32 = 0x4000_7C18;
+/// Where an interrupt handler returns to (XTENSA 1.3).
+const HANDLER_RETURN: u32 = 0x4000_08A9;
+/// Longest time that one turn runs.
+const TURN: Duration = Duration::from_millis(1);
+/// Bytes on the line that the program has not been given yet; more are lost.
+const LINE_MAX: usize = 1 << 20;
+/// Later than anything that happens.
+const NEVER: Instant = Instant::from_nanos(u64::MAX);
+/// A native function costs about this many instructions in the ROM.
+const NATIVE_CYCLES: u64 = 20;
+
+/// A running program.
+#[derive(Debug)]
+pub(crate) struct Guest {
+    cpu: Box<Cpu>,
+    rom: RomState,
+    state: State,
+    line: VecDeque<(Instant, u8)>,
+    lost_bytes: u64,
+    instructions: u64,
+    effects: u64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum State {
+    /// Instructions are executed.
+    Running,
+    /// Only a received byte changes anything.
+    Waiting,
+}
+
+/// How a program ended.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum GuestEnd {
+    /// The entry function returned.
+    Returned,
+    /// It resets the chip, with this cause as the ROM prints it.
+    Reset {
+        /// Reset cause.
+        cause: u8,
+    },
+    /// It stopped for good.
+    Stopped(Hang),
+}
+
+/// Whether the code at `entry` is an empty function: flash boot calls it then. Applications need
+/// more of the chip than there is; a board's personality stands in for them.
+pub(crate) fn returns_at_once<F>(machine: &Machine<F>, entry: u32) -> bool {
+    const ENTRY: u8 = 0x36;
+    const RETW_N: [u8; 2] = [0x1D, 0xF0];
+    const RETW: [u8; 3] = [0x90, 0x00, 0x00];
+    match machine.soc.memory.bytes(entry, 6) {
+        Some([ENTRY, _, _, rest @ ..]) => rest.starts_with(&RETW_N) || rest.starts_with(&RETW),
+        _ => false,
+    }
+}
+
+impl Guest {
+    /// Calls `entry` as the ROM does.
+    pub(crate) fn start<F: SpiDevice>(
+        machine: &mut Machine<F>,
+        entry: u32,
+        reset_cause: u8,
+    ) -> Self {
+        let what = format!("code at {entry:#010x} is called");
+        machine.trace.push(machine.now, Event::Guest { what });
+        Self {
+            cpu: Box::new(entry::core(machine, entry)),
+            rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
+            state: State::Running,
+            line: VecDeque::new(),
+            lost_bytes: 0,
+            instructions: 0,
+            effects: 0,
+        }
+    }
+
+    /// Books bytes from the host on the line.
+    pub(crate) fn receive<F>(&mut self, machine: &mut Machine<F>, now: Instant, bytes: &[u8]) {
+        let byte_ns = machine.soc.uart.byte_time().as_nanos();
+        let start = machine.soc.uart.received_at().max(now);
+        machine.soc.uart.book_receive(now, bytes.len());
+        for (count, &byte) in (1_u64..).zip(bytes) {
+            if self.line.len() == LINE_MAX {
+                self.lost_bytes += 1;
+                continue;
+            }
+            let due = start + Duration::from_nanos(byte_ns.saturating_mul(count));
+            self.line.push_back((due, byte));
+        }
+    }
+
+    /// When the program does something next by itself.
+    pub(crate) fn next_event<F>(&self, machine: &Machine<F>) -> Option<Instant> {
+        match self.state {
+            State::Running => Some(machine.now),
+            State::Waiting => self.next_burst(machine),
+        }
+    }
+
+    /// Instructions executed so far.
+    pub(crate) fn instructions(&self) -> u64 {
+        self.instructions
+    }
+
+    /// When the next bytes are noticed: the FIFO reaches its threshold, or the line has gone quiet
+    /// behind fewer. It does not depend on how the host cuts its bytes.
+    fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
+        let (threshold, quiet) = machine.soc.uart.receive_thresholds();
+        let mut last = self.line.front()?.0;
+        for (count, &(due, _)) in (1..).zip(self.line.iter()) {
+            if due > last + quiet {
+                break;
+            }
+            last = due;
+            if count >= threshold {
+                return Some(due);
+            }
+        }
+        Some(last + quiet)
+    }
+
+    /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
+    /// takes longer. `Some` if it was the last.
+    pub(crate) fn turn<F: SpiDevice>(&mut self, machine: &mut Machine<F>) -> Option<GuestEnd> {
+        let burst = self.next_burst(machine);
+        if self.state == State::Waiting {
+            let due = burst?;
+            self.pass(machine, due);
+            self.state = State::Running;
+        }
+        if burst.is_some_and(|due| due <= machine.now) {
+            self.take_arrived(machine);
+        }
+        let end = machine.now + TURN;
+        let end = self.next_burst(machine).map_or(end, |due| end.min(due.max(machine.now)));
+        // At least a little, also where the next bytes are due already.
+        let end = end.max(machine.now + Duration::from_nanos(1));
+        while self.state == State::Running && machine.now < end {
+            if let Some(last) = self.run_until(machine, end) {
+                return Some(last);
+            }
+        }
+        None
+    }
+
+    /// The core's clock follows the machine's to `due`.
+    fn pass<F>(&mut self, machine: &mut Machine<F>, due: Instant) {
+        let span = due.since(machine.now);
+        let cycles = clock::cycles(span, clock::cpu_hz(machine));
+        self.cpu.advance_clock(u32::try_from(cycles & 0xFFFF_FFFF).unwrap_or(0));
+        machine.now = machine.now.max(due);
+    }
+
+    fn take_arrived<F>(&mut self, machine: &mut Machine<F>) {
+        while let Some(&(due, byte)) = self.line.front()
+            && due <= machine.now
+        {
+            self.line.pop_front();
+            machine.soc.uart.push_received(byte);
+        }
+    }
+
+    /// Runs instructions up to `end`, or to the next stop, which it deals with.
+    fn run_until<F: SpiDevice>(
+        &mut self,
+        machine: &mut Machine<F>,
+        end: Instant,
+    ) -> Option<GuestEnd> {
+        let hz = clock::cpu_hz(machine);
+        let budget = clock::cycles(end.since(machine.now), hz).max(1);
+        let jump_limit = self.next_burst(machine).unwrap_or(NEVER);
+        let mut bus = GuestBus::new(machine, &mut self.effects, jump_limit);
+        let outcome = self.cpu.run(&mut bus, budget);
+        machine.now += clock::span(outcome.instructions, hz);
+        self.instructions += outcome.instructions;
+        match outcome.stop {
+            Stop::Budget | Stop::Simcall { .. } | Stop::Observer { .. } => None,
+            Stop::Idle { .. } => {
+                self.state = State::Waiting;
+                None
+            }
+            Stop::OutsideRam { pc: ENTRY_RETURN } if self.cpu.handler_running().is_none() => {
+                Some(self.returned(machine))
+            }
+            Stop::OutsideRam { pc: HANDLER_RETURN } if self.cpu.leave_level1_handler() => {
+                self.cpu.expect_idle();
+                None
+            }
+            Stop::OutsideRam { pc } => self.call_rom(machine, pc),
+            Stop::Interrupt { lines, .. } => self.interrupt(machine, lines),
+            Stop::Exception(exception) => Some(stop::exception(machine, &self.cpu, exception)),
+            Stop::Break { pc, .. } => Some(stop::breakpoint(machine, &self.cpu, pc)),
+        }
+    }
+
+    fn returned<F>(&self, machine: &mut Machine<F>) -> GuestEnd {
+        let what = format!("code returned after {} instructions", self.instructions);
+        machine.trace.push(machine.now, Event::Guest { what });
+        GuestEnd::Returned
+    }
+
+    /// Runs the ROM function at `pc`.
+    fn call_rom<F: SpiDevice>(&mut self, machine: &mut Machine<F>, pc: u32) -> Option<GuestEnd> {
+        let row = native::find::<F>(pc);
+        let Some(run) = row.and_then(|row| row.run) else {
+            let symbol = row.map(|row| row.symbol);
+            return Some(stop::unknown_function(machine, &self.cpu, pc, symbol));
+        };
+        let before = machine.now;
+        let mut call = Call { cpu: &mut self.cpu, machine, rom: &mut self.rom };
+        let flow = run(&mut call);
+        machine.now += clock::span(NATIVE_CYCLES, clock::cpu_hz(machine));
+        let cycles = clock::cycles(machine.now.since(before), clock::cpu_hz(machine));
+        self.cpu.advance_clock(u32::try_from(cycles & 0xFFFF_FFFF).unwrap_or(0));
+        match flow {
+            Ok(Flow::Return(value)) => {
+                self.cpu.return_from_native(value);
+                None
+            }
+            Ok(Flow::ReturnWide(value)) => {
+                self.return_wide(value);
+                None
+            }
+            Ok(Flow::WaitForInput) => {
+                self.state = State::Waiting;
+                None
+            }
+            Ok(Flow::Exit(Exit::Reset { cause })) => Some(GuestEnd::Reset { cause }),
+            Ok(Flow::Exit(Exit::Hang(why))) => Some(GuestEnd::Stopped(why)),
+            Err(Fault { cause, address }) => {
+                let exception = xtensa::Exception { cause, pc, vaddr: address };
+                Some(stop::exception(machine, &self.cpu, exception))
+            }
+        }
+    }
+
+    fn return_wide(&mut self, value: u64) {
+        let [low, high] = [value & 0xFFFF_FFFF, value >> 32];
+        // The second result register is the one behind the first.
+        let increment = (self.cpu.ps() >> 16 & 3) as u8;
+        self.cpu.set_a(increment * 4 + 3, u32::try_from(high).unwrap_or(0));
+        self.cpu.return_from_native(u32::try_from(low).unwrap_or(0));
+    }
+
+    /// An interrupt whose vector is the ROM's: its dispatcher calls the attached handler.
+    fn interrupt<F>(&mut self, machine: &mut Machine<F>, lines: u32) -> Option<GuestEnd> {
+        let number = lines.trailing_zeros();
+        let handler = self.rom.handlers.get(number as usize).copied().flatten();
+        let entered = handler.is_some_and(|(function, argument)| {
+            self.cpu.enter_level1_handler(function, argument, HANDLER_RETURN)
+        });
+        if !entered {
+            // The ROM's own handler would empty the FIFO into a ring that nobody reads.
+            let enabled = self.cpu.interrupts_enabled();
+            self.cpu.set_interrupts_enabled(enabled & !1_u32.checked_shl(number).unwrap_or(0));
+            let what = format!("interrupt {number} without a handler is masked");
+            machine.trace.push(machine.now, Event::Guest { what });
+        }
+        None
+    }
+
+    /// Puts RAM back to the machine, where the loader finds it after a reset.
+    pub(crate) fn release<F>(&self, machine: &mut Machine<F>) {
+        entry::copy_back(machine, &self.cpu.mem);
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,46 @@
+//! `flasher doctor`, and the same engine after a mismatch.
+
+use esp32_flasher::{
+    diagnose::{Evidence, decide},
+    identity::Identity,
+    write::{Image, Mismatch},
+};
+
+use super::board::Board;
+use crate::{
+    args::DoctorArgs,
+    failure::Failure,
+    report::{Event, Report},
+};
+
+pub(super) fn run(
+    board: &mut Board,
+    args: &DoctorArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let identity = board.attach()?;
+    let evidence = board.session.examine(&board.chip, &identity, None, args.probe)?;
+    tell(&evidence, report)
+}
+
+/// Says why the flash does not hold an image.
+pub(super) fn explain(
+    board: &mut Board,
+    identity: &Identity,
+    images: &[Image],
+    mismatch: &Mismatch,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let Some(image) = images.iter().find(|image| image.offset == mismatch.offset) else {
+        return Ok(());
+    };
+    let range = mismatch.offset..mismatch.offset.saturating_add(mismatch.len);
+    let mut evidence = board.session.examine(&board.chip, identity, Some(range), None)?;
+    evidence.differences = board.session.compare(image)?;
+    tell(&evidence, report)
+}
+
+fn tell(evidence: &Evidence, report: &mut Report) -> Result<(), Failure> {
+    let diagnosis = decide(evidence);
+    Ok(report.say(&Event::Diagnosis { diagnosis: &diagnosis, evidence })?)
+}

@@ -1,0 +1,206 @@
+//! `flasher protect`.
+
+use std::{
+    fs::{File, OpenOptions},
+    io::{self, Write as _},
+    ops::Range,
+    path::{Path, PathBuf},
+};
+
+use esp32_flasher::{
+    flash::SECTOR_BYTES,
+    identity::Identity,
+    input::InputError,
+    preflight::{Changer, PartState},
+    protect::{
+        ChangeError, ChangeReport, Journal, Protected, Registers, Trial, choices, with_choice,
+    },
+};
+use spi_nor::part::Part;
+
+use super::board::Board;
+use crate::{
+    args::{ChangeArgs, ProtectCommand},
+    failure::Failure,
+    report::{Event, Report},
+};
+
+/// Journals of one board that a folder takes under the default name.
+const JOURNALS_MAX: u32 = 1000;
+
+pub(super) fn run(
+    board: &mut Board,
+    command: &ProtectCommand,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let identity = board.attach()?;
+    match command {
+        ProtectCommand::Status => status(board, &identity, report),
+        ProtectCommand::List => list(&identity, report),
+        ProtectCommand::Clear(args) => {
+            let trial = trial(args);
+            clear(board, &identity, args.journal.as_deref(), trial, report)
+        }
+        ProtectCommand::Set { start, end, change } => {
+            set(board, &identity, *start..*end, change, report)
+        }
+        ProtectCommand::Restore { file, change } => restore(board, &identity, file, change, report),
+    }
+}
+
+fn trial(args: &ChangeArgs) -> Trial {
+    match (args.trial, args.no_trial) {
+        (_, true) => Trial::Skip,
+        (Some(address), _) => Trial::Sector(address / SECTOR_BYTES * SECTOR_BYTES),
+        (None, _) => Trial::Auto,
+    }
+}
+
+fn status(board: &mut Board, identity: &Identity, report: &mut Report) -> Result<(), Failure> {
+    let all = 0..board.session.flash_bytes();
+    let found = board.session.preflight(identity, &[all], Changer::AsItIs)?;
+    let flash_bytes = board.session.flash_bytes();
+    Ok(report.say(&Event::Protection { flash_bytes, preflight: &found })?)
+}
+
+fn list(identity: &Identity, report: &mut Report) -> Result<(), Failure> {
+    let part = identity.candidates.first().ok_or(ChangeError::UnknownPart)?;
+    let choices = choices(part);
+    Ok(report.say(&Event::Choices { part: &part.name, choices: &choices })?)
+}
+
+/// Lifts the protection; says so if there is none.
+pub(super) fn clear(
+    board: &mut Board,
+    identity: &Identity,
+    journal: Option<&Path>,
+    trial: Trial,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let mut keeper = Keeper::new(board, journal);
+    let done = board.session.clear_protection(identity, trial, &mut |entry| keeper.keep(entry))?;
+    match done {
+        Some(done) => changed(&done, &keeper, report),
+        None => Ok(report.say(&Event::NothingProtected {})?),
+    }
+}
+
+fn set(
+    board: &mut Board,
+    identity: &Identity,
+    range: Range<u32>,
+    args: &ChangeArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let part = identity.candidates.first().ok_or(ChangeError::UnknownPart)?;
+    let wanted_range = if range.is_empty() { 0..0 } else { range.clone() };
+    let choices = choices(part);
+    let choice = choices.iter().find(|choice| choice.range == wanted_range);
+    let choice = choice.ok_or_else(|| Failure::NoSuchRange {
+        part: part.name.clone(),
+        start: range.start,
+        end: range.end,
+    })?;
+    let now = board.session.read_registers(identity, part)?;
+    let wanted = with_choice(part, &now, choice);
+    change(board, identity, part, &wanted, args, report)
+}
+
+fn restore(
+    board: &mut Board,
+    identity: &Identity,
+    file: &Path,
+    args: &ChangeArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|cause| InputError::File { path: file.to_owned(), cause })?;
+    let kept: Journal = serde_json::from_str(&text)
+        .map_err(|cause| Failure::BadJournal { path: file.to_owned(), cause })?;
+    let mut keeper = Keeper::new(board, args.journal.as_deref());
+    let done = board.session.restore_registers(identity, &kept, &mut |entry| keeper.keep(entry))?;
+    changed(&done, &keeper, report)
+}
+
+fn change(
+    board: &mut Board,
+    identity: &Identity,
+    part: &Part,
+    wanted: &Registers,
+    args: &ChangeArgs,
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let mut keeper = Keeper::new(board, args.journal.as_deref());
+    // To protect more needs no proof that writes work.
+    let done =
+        board.session.change_registers(identity, part, wanted, Trial::Skip, &mut |entry| {
+            keeper.keep(entry)
+        })?;
+    changed(&done, &keeper, report)
+}
+
+fn changed(done: &ChangeReport, keeper: &Keeper, report: &mut Report) -> Result<(), Failure> {
+    let journal = keeper.written.as_deref();
+    Ok(report.say(&Event::ProtectionChanged { report: done, journal })?)
+}
+
+/// Writes the journal, once.
+struct Keeper {
+    given: Option<PathBuf>,
+    mac: String,
+    written: Option<PathBuf>,
+}
+
+impl Keeper {
+    fn new(board: &Board, given: Option<&Path>) -> Self {
+        let mac = board.chip.mac.to_string().replace(':', "");
+        Self { given: given.map(Path::to_owned), mac, written: None }
+    }
+
+    fn keep(&mut self, entry: &Journal) -> io::Result<()> {
+        let (mut file, path) = self.create()?;
+        serde_json::to_writer_pretty(&mut file, entry)?;
+        writeln!(file)?;
+        // The old values must outlive a power cut of this machine too.
+        file.sync_all()?;
+        self.written = Some(path);
+        Ok(())
+    }
+
+    /// Never overwrites a journal: the oldest values are the most precious.
+    fn create(&self) -> io::Result<(File, PathBuf)> {
+        let create = |path: &Path| OpenOptions::new().write(true).create_new(true).open(path);
+        if let Some(path) = &self.given {
+            return Ok((create(path)?, path.clone()));
+        }
+        for number in 1..JOURNALS_MAX {
+            let suffix = if number == 1 { String::new() } else { format!("-{number}") };
+            let path = PathBuf::from(format!("protect-{}{suffix}.json", self.mac));
+            match create(&path) {
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {}
+                other => return Ok((other?, path)),
+            }
+        }
+        Err(io::Error::other("too many journals in this folder"))
+    }
+}
+
+/// A bar of `width` places over the address space; `#` is protected.
+pub(crate) fn bar(state: &PartState, flash_bytes: u32, width: u32) -> String {
+    let protected = match &state.now {
+        Protected::Range(range) => range.clone(),
+        Protected::ByLocks if state.locked_unit != Some(false) => 0..flash_bytes,
+        Protected::ByLocks => 0..0,
+        Protected::Unknown => return "?".repeat(width as usize),
+    };
+    let step = (flash_bytes / width.max(1)).max(1);
+    (0..width)
+        .map(|place| {
+            let from = u64::from(place) * u64::from(step);
+            let cell = from..from + u64::from(step);
+            let touches =
+                cell.start < u64::from(protected.end) && u64::from(protected.start) < cell.end;
+            if touches { '#' } else { '.' }
+        })
+        .collect()
+}

@@ -1,0 +1,121 @@
+//! Collecting evidence without changing anything, except in a scratch sector that was offered.
+
+use std::ops::Range;
+
+use spi_nor::part::{BitKind, Part};
+
+use super::Evidence;
+use crate::{
+    chip::Chip,
+    flash::{BLOCK_BYTES, ReadError},
+    identity::Identity,
+    preflight::{Changer, Preflight},
+    protect::{Registers, locked, plan_write},
+    session::{Session, SessionError},
+    status::Persistence,
+};
+
+/// Digests of one range that have to be equal.
+const READINGS: u32 = 3;
+
+impl Session {
+    /// Looks at straps, registers, latch and reads. With `probe`, erases and programs that sector
+    /// and puts its content back.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`].
+    pub fn examine(
+        &mut self,
+        chip: &Chip,
+        identity: &Identity,
+        written: Option<Range<u32>>,
+        probe: Option<u32>,
+    ) -> Result<Evidence, ReadError> {
+        let all = 0..self.flash_bytes();
+        let first = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
+        let second = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
+        let stored = |found: &Preflight| -> Vec<Vec<u8>> {
+            let states = identity.candidates.iter().zip(&found.parts);
+            states.map(|(part, state)| stored_bits(part, &state.registers)).collect()
+        };
+        let registers_vary = stored(&first) != stored(&second);
+        let at = written.as_ref().map_or(0, |range| range.start);
+        let reads_vary = self.reads_vary(at)?;
+        let mut registers_locked = None;
+        for (part, state) in identity.candidates.iter().zip(&first.parts) {
+            registers_locked = registers_locked.or(locked(part, &state.registers));
+        }
+        let write_enable = first.write_enable && second.write_enable;
+        let registers_writable = match (probe, &written) {
+            (None, None) => None,
+            _ => self.registers_take_writes(identity)?,
+        };
+        let scratch = match probe {
+            Some(sector) if write_enable => Some(self.try_sector(sector)?),
+            _ => None,
+        };
+        Ok(Evidence {
+            strap_vdd_1v8: chip.strap_vdd_1v8,
+            supply_min_mv: identity.candidates.iter().map(|part| part.supply_mv[0]).min(),
+            registers_writable,
+            candidates: identity.candidates.iter().map(|part| part.name.clone()).collect(),
+            byte_program: identity.candidates.iter().any(|part| part.program.max_bytes == 1),
+            parts: first.parts,
+            status: first.status,
+            registers_locked,
+            write_enable,
+            rom_enters_qpi: first.rom_enters_qpi,
+            registers_vary,
+            reads_vary,
+            differences: None,
+            written,
+            scratch,
+        })
+    }
+
+    /// Changes one BP bit in the volatile register and back. Nothing stored changes.
+    fn registers_take_writes(&mut self, identity: &Identity) -> Result<Option<bool>, SessionError> {
+        let Some(part) = identity.candidates.first() else { return Ok(None) };
+        let volatile = !part.instructions.write_enable_volatile.is_empty();
+        let Some(at) = part.block_protect_bits().first().copied().filter(|_| volatile) else {
+            return Ok(None);
+        };
+        let mask = part.mask_where(at.register, |bit| bit.kind == BitKind::NvVolatile);
+        let now = self.read_registers(identity, part)?;
+        let Some(old) = now.get(at.register).filter(|_| mask & at.mask() != 0) else {
+            return Ok(None);
+        };
+        let mut wanted = now.clone();
+        wanted.set(at.register, old ^ at.mask());
+        let Ok(plan) = plan_write(part, &identity.candidates, &now, &wanted) else {
+            return Ok(None);
+        };
+        for form in &plan.forms {
+            self.send_status_form(form, Persistence::Volatile)?;
+        }
+        let changed = self.read_registers(identity, part)?;
+        let taken = changed.get(at.register).is_some_and(|value| (value ^ old) & at.mask() != 0);
+        let back = plan_write(part, &identity.candidates, &changed, &now);
+        for form in back.map(|plan| plan.forms).unwrap_or_default() {
+            self.send_status_form(&form, Persistence::Volatile)?;
+        }
+        Ok(Some(taken))
+    }
+
+    fn reads_vary(&mut self, at: u32) -> Result<bool, SessionError> {
+        let len = BLOCK_BYTES.min(self.flash_bytes().saturating_sub(at));
+        let first = self.flash_md5(at, len)?;
+        for _ in 1..READINGS {
+            if self.flash_md5(at, len)? != first {
+                return Ok(true);
+            }
+        }
+        Ok(false)
+    }
+}
+
+/// What is stored, without the latches and flags that come and go.
+fn stored_bits(part: &Part, registers: &Registers) -> Vec<u8> {
+    registers.iter().map(|(name, value)| value & part.write_mask(name)).collect()
+}
