@@ -173,6 +173,7 @@ impl LoadedBoard {
         BoardSetup {
             identity,
             strap: chip.strap.get(),
+            wiring: self.file.wiring,
             personality: Some(self.personality()),
             ..BoardSetup::default()
         }

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 use spi_nor::part::{AfterRefusal, BothLockBits, ChipEraseRule, HexBytes, RegisterName};
 
+use crate::board::Wiring;
+
 use super::{
     boot::Boot,
     story::Story,
@@ -29,6 +31,8 @@ pub struct BoardFile {
     pub pins: Pins,
     /// The ESP32 itself.
     pub chip: Chip,
+    /// How DTR and RTS reach EN and GPIO0.
+    pub wiring: Wiring,
     /// What the firmware does when the board boots from flash.
     pub boot: Boot,
     /// Faults to inject.
