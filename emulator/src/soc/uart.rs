@@ -62,6 +62,8 @@ pub struct Uart {
     tx: VecDeque<(Instant, u8)>,
     tx_line_free: Instant,
     tx_lost_bytes: u64,
+    /// Ends of the times at other rates, with the rate in baud, while bytes of then wait.
+    old_rates: VecDeque<(Instant, u32)>,
 }
 
 impl Uart {
@@ -81,6 +83,7 @@ impl Uart {
             tx: VecDeque::new(),
             tx_line_free: Instant::ZERO,
             tx_lost_bytes: 0,
+            old_rates: VecDeque::new(),
         };
         uart.reset_registers(crystal);
         uart
@@ -88,6 +91,7 @@ impl Uart {
 
     /// Resets the registers and drops received bytes. What is already on the line stays.
     pub fn reset_registers(&mut self, crystal: Crystal) {
+        self.keep_rate();
         self.clock_hz = crystal.hertz();
         self.clkdiv = match crystal {
             Crystal::Mhz40 => CLKDIV_115200_40M,
@@ -123,12 +127,14 @@ impl Uart {
 
     /// Sets the clock that feeds the divider, in hertz: the crystal, or 80 MHz behind the PLL.
     pub fn set_clock(&mut self, hertz: u32) {
+        self.keep_rate();
         self.clock_hz = hertz.max(1);
         self.derive_byte_time();
     }
 
     /// Sets the divider register.
     pub fn set_clkdiv(&mut self, value: u32) {
+        self.keep_rate();
         self.clkdiv = value;
         self.derive_byte_time();
     }
@@ -136,6 +142,37 @@ impl Uart {
     fn derive_byte_time(&mut self) {
         let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
         self.byte_time = Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16));
+    }
+
+    /// Sets the divider that comes nearest to `baud`.
+    pub fn set_rate(&mut self, baud: u32) {
+        let baud = u64::from(baud.max(1));
+        let sixteenths = (u64::from(self.clock_hz) * 16 + baud / 2) / baud;
+        let sixteenths = u32::try_from(sixteenths).unwrap_or(u32::MAX).clamp(16, 0xFF_FFFF);
+        self.set_clkdiv((sixteenths & 0xF) << 20 | sixteenths >> 4);
+    }
+
+    /// Notes the present rate for bytes that were sent at it and are not taken yet.
+    fn keep_rate(&mut self) {
+        if self.tx.is_empty() {
+            self.old_rates.clear();
+            return;
+        }
+        // Changes without a byte in between need no entry, so there are not more than bytes.
+        let is_new = self.old_rates.back().is_none_or(|(until, _)| *until < self.tx_line_free);
+        if is_new {
+            self.old_rates.push_back((self.tx_line_free, self.baud()));
+        }
+    }
+
+    /// Takes the first byte that has left by `now`, with the rate it was sent at, in baud.
+    pub fn take_sent_byte(&mut self, now: Instant) -> Option<(u8, u32)> {
+        let (due, byte) = self.tx.pop_front_if(|(due, _)| *due <= now)?;
+        while self.old_rates.front().is_some_and(|(until, _)| *until < due) {
+            self.old_rates.pop_front();
+        }
+        let rate = self.old_rates.front().map_or_else(|| self.baud(), |(_, rate)| *rate);
+        Some((byte, rate))
     }
 
     /// Time of one byte on the line.
@@ -207,6 +244,9 @@ impl Uart {
         }
         self.tx_line_free = self.tx_line_free.min(now);
         self.rx_line_free = self.rx_line_free.min(now);
+        for (until, _) in &mut self.old_rates {
+            *until = now.min(*until);
+        }
     }
 
     /// Bytes lost because nobody read.

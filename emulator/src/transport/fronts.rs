@@ -176,6 +176,15 @@ impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
 
     fn set_baud(&mut self, rate: u32) {
         self.baud = Some(rate);
+        let now = self.clock.happens(self.device, self.wall);
+        self.device.set_host_baud(now, self.baud);
+    }
+
+    fn set_break(&mut self, on: bool) {
+        if on {
+            let now = self.clock.happens(self.device, self.wall);
+            self.device.receive_break(now);
+        }
     }
 }
 

@@ -282,6 +282,10 @@ impl<D: SerialDevice> Server<D> {
         let wall = wall_now();
         if !bytes.is_empty() {
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
+        } else if self.port.has_client() && self.device.next_event().is_some() {
+            // What comes out meets the client at the rate it has by now.
+            let now = self.device.now();
+            self.device.set_host_baud(now, self.port.baud());
         }
         let mut out = Vec::new();
         self.more = self.clock.run(&mut self.device, wall, &mut out);
