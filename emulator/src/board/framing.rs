@@ -68,7 +68,9 @@ mod tests {
 
     fn heard(bytes: &[u8], sender: u32, receiver: u32) -> Vec<u8> {
         let mut out = Vec::new();
-        bytes.iter().for_each(|byte| garble(*byte, sender, receiver, &mut out));
+        for byte in bytes {
+            garble(*byte, sender, receiver, &mut out);
+        }
         out
     }
 

@@ -90,7 +90,7 @@ fn the_latch_holds_and_releases_with_gpio0() {
     assert_eq!(board.mode(), Mode::BootRetry, "no image on a bus that reads zeros");
 }
 
-/// What a host at `baud` gets for two SYNCs and a CHANGE_BAUDRATE to 921600.
+/// A board that has heard two SYNCs of a host at `baud`.
 fn synced_at(baud: u32) -> Board<NoFlash> {
     let mut board = Board::power_on(BoardSetup::default(), NoFlash);
     drain(&mut board);

@@ -83,6 +83,13 @@ impl BoardFlash {
         &mut self.nor
     }
 
+    /// Replaces the faults; what they count starts anew.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.read_counts = vec![0; faults.register_reads.len()];
+        self.noise = fastrand::Rng::with_seed(faults.read_noise.map_or(0, |noise| noise.seed));
+        self.faults = faults;
+    }
+
     /// Changes what the part is told.
     fn disturb_input(&self, mosi: &[u8]) -> Option<Vec<u8>> {
         let (opcode, data) = mosi.split_first()?;
