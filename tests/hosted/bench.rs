@@ -1,8 +1,9 @@
 //! A board on a PTY, with what really is in its flash.
 
 use esp32_emulator::{
-    board::STRAP_DOWNLOAD,
+    board::{Mode, STRAP_DOWNLOAD, STRAP_FLASH_BOOT},
     case::{self, CaseBoard, LoadedBoard},
+    time::Duration,
     trace::Event,
     transport::server::{Handle, Options, Server},
 };
@@ -33,6 +34,11 @@ impl Bench {
         Self::serve(case::load(name).expect("a built-in case"))
     }
 
+    /// Any board.
+    pub(crate) fn loaded(board: LoadedBoard) -> Self {
+        Self::serve(board)
+    }
+
     fn serve(board: LoadedBoard) -> Self {
         let board = board.into_board().expect("the board powers on");
         let handle = Server::spawn(board, &Options::default()).expect("a PTY can be had");
@@ -51,6 +57,22 @@ impl Bench {
             board.set_strap(STRAP_DOWNLOAD);
             board.host_reset(board.now());
         });
+    }
+
+    /// Boots from flash and lets the firmware's start-up run to its end.
+    pub(crate) fn boot(&self) {
+        let mode = self.with(|board| {
+            board.set_strap(STRAP_FLASH_BOOT);
+            board.host_reset(board.now());
+            let end = board.now() + Duration::from_millis(60_000);
+            while let Some(due) = board.next_event().filter(|due| *due <= end) {
+                let now = board.now().max(due);
+                board.advance(now);
+                board.transmit(now, &mut Vec::new());
+            }
+            board.mode()
+        });
+        assert_eq!(mode, Mode::Application);
     }
 
     /// Work on the board itself.

@@ -4,6 +4,8 @@
 
 // A board on a PTY with its ground truth.
 mod bench;
+// esptool with a stub of a chosen generation.
+mod client;
 // esptool, installed from PyPI.
 mod clients;
 // The `emulator` command, built when missing.
@@ -16,5 +18,7 @@ mod exec;
 mod rfc2217;
 // esptool with its stubs, executed by the board.
 mod stubs;
+// Issue 915 and what users see on protected parts.
+mod thread;
 // flashrom at the flash itself.
 mod serprog;
