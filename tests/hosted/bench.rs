@@ -1,5 +1,10 @@
 //! A board on a PTY, with what really is in its flash.
 
+use std::{
+    path::{Path, PathBuf},
+    process::Command,
+};
+
 use esp32_emulator::{
     board::{Mode, STRAP_DOWNLOAD, STRAP_FLASH_BOOT},
     case::{self, CaseBoard, LoadedBoard},
@@ -8,11 +13,14 @@ use esp32_emulator::{
     transport::server::{Handle, Options, Server},
 };
 use spi_nor::part::RegisterName;
+use tempfile::TempDir;
 
 /// A served board.
 pub(crate) struct Bench {
     port: String,
     handle: Handle<CaseBoard>,
+    /// Where the preload library asks for modem lines; the folder goes with the board.
+    lines: Option<(PathBuf, TempDir)>,
 }
 
 impl Bench {
@@ -41,9 +49,20 @@ impl Bench {
 
     fn serve(board: LoadedBoard) -> Self {
         let board = board.into_board().expect("the board powers on");
-        let handle = Server::spawn(board, &Options::default()).expect("a PTY can be had");
+        let mut server = Server::open(board, &Options::default()).expect("a PTY can be had");
+        let folder = tempfile::tempdir().expect("a folder");
+        let socket = server.fronts().listen_modem(&folder.path().join("modem"));
+        let lines = socket.ok().map(|socket| (socket, folder));
+        let handle = server.into_thread().expect("a thread");
         let port = handle.path().to_str().expect("PTY paths are ASCII").to_owned();
-        Self { port, handle }
+        Self { port, handle, lines }
+    }
+
+    /// Lets a client have modem lines, and the port under the name `alias`.
+    pub(crate) fn lend_lines(&self, command: &mut Command, library: &Path, alias: &str) {
+        let Some((socket, _)) = &self.lines else { return };
+        command.env("LD_PRELOAD", library).env("MODEM_SHIM_PORT", &self.port);
+        command.env("MODEM_SHIM_SOCKET", socket).env("MODEM_SHIM_ALIAS", alias);
     }
 
     /// The path that a client opens.

@@ -5,6 +5,7 @@ use std::process::Output;
 use crate::{
     bench::Bench,
     clients::{ESPTOOL_4_5_1, ESPTOOL_4_12_0, ESPTOOL_5, Esptool},
+    emulator::modem_library,
 };
 
 /// What runs on the chip.
@@ -45,6 +46,7 @@ pub(crate) const WITHOUT_STUB: [Client; 3] = [
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) success: bool,
+    pub(crate) code: Option<i32>,
     pub(crate) text: String,
 }
 
@@ -52,7 +54,7 @@ impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Self { success: output.status.success(), text }
+        Self { success: output.status.success(), code: output.status.code(), text }
     }
 }
 
@@ -91,8 +93,15 @@ impl Client {
     /// Runs the client with this `--after`.
     pub(crate) fn run_after(self, bench: &Bench, after: &str, args: &[&str]) -> Option<Said> {
         let mut command = self.release.command()?;
-        command.args(["--chip", "esp32", "--port", bench.port(), "--before", "no_reset"]);
-        command.args(["--after", after]);
+        command.args(["--chip", "esp32", "--port", bench.port(), "--after", after]);
+        if after == "hard_reset" {
+            // Lines as the port's opening leaves them, both on, cannot reset: the transistors of
+            // the boards ignore RTS then. So the session begins with a reset as well.
+            bench.lend_lines(&mut command, &modem_library(), "/dev/no-such-port");
+            command.args(["--before", "default_reset"]);
+        } else {
+            command.args(["--before", "no_reset"]);
+        }
         match self.stub {
             Stub::V1 => command.env("ESPTOOL_STUB_VERSION", "1"),
             Stub::V2 => command.env("ESPTOOL_STUB_VERSION", "2"),

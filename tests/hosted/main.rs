@@ -12,8 +12,14 @@ mod clients;
 mod emulator;
 // The mask ROM as esptool sees it.
 mod esptool;
+// espflash, installed from crates.io.
+mod espflash;
 // Clients with all their defaults under `emulator exec`.
 mod exec;
+// An ESP RAM image.
+mod ram_image;
+// Every client on every case: the committed table.
+mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
 // esptool with its stubs, executed by the board.
