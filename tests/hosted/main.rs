@@ -16,6 +16,8 @@ mod esptool;
 mod espflash;
 // Clients with all their defaults under `emulator exec`.
 mod exec;
+// Wall time against a device that answers at once.
+mod instant;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.

@@ -122,7 +122,7 @@ fn every_end_of_a_session() {
         let bench = Bench::part("W25Q32JV");
         bench.enter_download_mode();
         // The legacy stub goes back to the ROM loader, which then takes the next stub; the newer one
-        // has no such end and runs on (XTENSA 4.3).
+        // has no such end and runs on (XTENSA section 1).
         let Some(said) = client.run_after(&bench, "no_reset", &["flash_id"]) else { return };
         said.done();
         let next = client.run(&bench, &["flash_id"]).expect("installed above");
