@@ -97,6 +97,42 @@ impl Esptool {
     }
 }
 
+/// The release of espflash that the tests know.
+const ESPFLASH: &str = "4.7.0";
+
+/// espflash from `target/clients`, or the one in `PATH`; built from crates.io, which takes minutes,
+/// only with `ESPFLASH_INSTALL` or `CI` set. `None` after a loud message if it cannot be had.
+pub(crate) fn espflash() -> Option<PathBuf> {
+    let folder = clients_folder().ok()?.join("espflash");
+    let binary = folder.join("bin/espflash");
+    if binary.is_file() {
+        return Some(binary);
+    }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let mut installed = std::env::split_paths(&path).map(|folder| folder.join("espflash"));
+    if let Some(found) = installed.find(|file| file.is_file()) {
+        return Some(found);
+    }
+    let wanted = ["ESPFLASH_INSTALL", "CI"].iter().any(|name| std::env::var_os(name).is_some());
+    let reason = if wanted {
+        let lock = File::create(folder.with_extension("lock")).and_then(|lock| {
+            lock.lock()?;
+            Ok(lock)
+        });
+        let mut install = Command::new("cargo");
+        install.args(["install", "--quiet", "--locked", "espflash", "--version", ESPFLASH]);
+        install.arg("--root").arg(&folder);
+        match lock.map_err(|e| e.to_string()).and_then(|_lock| run(&mut install)) {
+            Ok(_) => return Some(binary),
+            Err(reason) => reason,
+        }
+    } else {
+        format!("not installed: `cargo install --locked espflash --root {}`", folder.display())
+    };
+    skip("espflash", &reason);
+    None
+}
+
 /// `target/clients`, made if missing.
 fn clients_folder() -> Result<PathBuf, String> {
     let target = std::env::var_os("CARGO_TARGET_DIR")

@@ -15,18 +15,35 @@ use esp32_emulator::{
 /// package.
 pub(crate) fn emulator() -> Command {
     static BINARY: OnceLock<PathBuf> = OnceLock::new();
-    let binary = BINARY.get_or_init(|| {
-        let mut build = Command::new(env!("CARGO"));
-        build.args(["build", "--quiet", "--package", "esp32-emulator", "--bin", "emulator"]);
-        build.current_dir(env!("CARGO_MANIFEST_DIR"));
-        if !cfg!(debug_assertions) {
-            build.arg("--release");
-        }
-        assert!(build.status().expect("cargo runs").success(), "the emulator does not build");
-        let test = std::env::current_exe().expect("the test knows itself");
-        test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join("emulator")
-    });
-    Command::new(binary)
+    Command::new(BINARY.get_or_init(|| build("esp32-emulator", "emulator")))
+}
+
+/// The preload library, which cargo puts next to the `emulator`.
+pub(crate) fn modem_library() -> PathBuf {
+    let binary = PathBuf::from(emulator().get_program());
+    let folder = binary.parent().expect("target/PROFILE");
+    let name = "libmodem_shim.so";
+    let beside = folder.join(name);
+    if beside.is_file() { beside } else { folder.join("deps").join(name) }
+}
+
+/// Runs the `flasher` of this very tree.
+pub(crate) fn flasher() -> Command {
+    static BINARY: OnceLock<PathBuf> = OnceLock::new();
+    Command::new(BINARY.get_or_init(|| build("esp32-flasher", "flasher")))
+}
+
+/// Builds a binary of this workspace in the profile of this test.
+fn build(package: &str, name: &str) -> PathBuf {
+    let mut build = Command::new(env!("CARGO"));
+    build.args(["build", "--quiet", "--package", package, "--bin", name]);
+    build.current_dir(env!("CARGO_MANIFEST_DIR"));
+    if !cfg!(debug_assertions) {
+        build.arg("--release");
+    }
+    assert!(build.status().expect("cargo runs").success(), "{name} does not build");
+    let test = std::env::current_exe().expect("the test knows itself");
+    test.ancestors().nth(2).expect("target/PROFILE/deps/TEST").join(name)
 }
 
 /// Serves a blank board with `part` in this process, with the front that `listen` opens.

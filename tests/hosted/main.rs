@@ -4,18 +4,30 @@
 
 // A board on a PTY with its ground truth.
 mod bench;
+// esptool with a stub of a chosen generation.
+mod client;
 // esptool, installed from PyPI.
 mod clients;
 // The `emulator` command, built when missing.
 mod emulator;
 // The mask ROM as esptool sees it.
 mod esptool;
+// espflash, installed from crates.io.
+mod espflash;
 // Clients with all their defaults under `emulator exec`.
 mod exec;
+// Wall time against a device that answers at once.
+mod instant;
+// An ESP RAM image.
+mod ram_image;
+// Every client on every case: the committed table.
+mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
 // esptool with its stubs, executed by the board.
 mod stubs;
+// Issue 915 and what users see on protected parts.
+mod thread;
 // flashrom at the flash itself.
 mod serprog;
 // How soon a served board answers, and what it costs.
