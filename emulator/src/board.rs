@@ -4,9 +4,13 @@
 //! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
 //! result does not depend on how the received bytes are cut into calls.
 
+mod program;
 mod setup;
 mod wiring;
 
+pub use crate::guest::{
+    FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile,
+};
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, Wiring};
 
@@ -79,6 +83,8 @@ pub struct Board<F> {
     machine: Machine<F>,
     activity: Activity,
     reset_cause: ResetCause,
+    probe: Option<Probe>,
+    program_end: Option<GuestEnd>,
 }
 
 impl<F: SpiDevice> Board<F> {
@@ -93,6 +99,8 @@ impl<F: SpiDevice> Board<F> {
             machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
             activity: Activity::Held,
             reset_cause: ResetCause::PowerOn,
+            probe: None,
+            program_end: None,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);
         board.boot(ResetCause::PowerOn);
@@ -334,6 +342,7 @@ impl<F: SpiDevice> Board<F> {
 
     fn leave_guest(&mut self, end: GuestEnd) {
         self.release_guest();
+        self.program_end = Some(end);
         match end {
             GuestEnd::Returned => {
                 self.machine.send(b"user code done\r\n");
@@ -440,7 +449,7 @@ impl<F: SpiDevice> Board<F> {
         match self.activity {
             Activity::BootRetry { next, .. } => Some(next),
             Activity::Application { next, .. } => next,
-            Activity::Guest(ref guest) => guest.next_event(&self.machine),
+            Activity::Guest(ref guest) => guest.next_event(&self.machine, self.probe.as_ref()),
             Activity::Held | Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
         }
     }
@@ -461,7 +470,7 @@ impl<F: SpiDevice> Board<F> {
             }
             Activity::Application { .. } => self.act_as_application(),
             Activity::Guest(guest) => {
-                if let Some(end) = guest.turn(&mut self.machine) {
+                if let Some(end) = guest.turn(&mut self.machine, self.probe.as_mut()) {
                     self.leave_guest(end);
                 }
             }

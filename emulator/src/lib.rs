@@ -10,6 +10,7 @@ pub mod fault;
 pub mod flash;
 mod guest;
 pub mod persist;
+pub mod program;
 pub mod rom;
 pub mod soc;
 pub mod spi;
