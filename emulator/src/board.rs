@@ -9,10 +9,13 @@ mod setup;
 mod wiring;
 
 pub use crate::guest::{
-    FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile,
+    FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile, RomImage,
+    RomImageError,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, Wiring};
+
+use std::sync::Arc;
 
 use crate::{
     guest::{self, Guest, GuestEnd},
@@ -85,6 +88,8 @@ pub struct Board<F> {
     reset_cause: ResetCause,
     probe: Option<Probe>,
     program_end: Option<GuestEnd>,
+    ended_instructions: u64,
+    rom: Option<Arc<RomImage>>,
 }
 
 impl<F: SpiDevice> Board<F> {
@@ -101,6 +106,8 @@ impl<F: SpiDevice> Board<F> {
             reset_cause: ResetCause::PowerOn,
             probe: None,
             program_end: None,
+            ended_instructions: 0,
+            rom: None,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);
         board.boot(ResetCause::PowerOn);
@@ -322,7 +329,10 @@ impl<F: SpiDevice> Board<F> {
 
     fn call(&mut self, entry: u32) {
         let cause = self.reset_cause as u8;
-        let guest = Guest::start(&mut self.machine, entry, cause);
+        if let Some(profile) = self.probe.as_mut().and_then(|probe| probe.profile.as_mut()) {
+            profile.call(entry);
+        }
+        let guest = Guest::start(&mut self.machine, self.rom.as_deref(), entry, cause);
         self.activity = Activity::Guest(Box::new(guest));
     }
 
@@ -359,6 +369,7 @@ impl<F: SpiDevice> Board<F> {
     fn release_guest(&mut self) {
         if let Activity::Guest(guest) = &self.activity {
             guest.release(&mut self.machine);
+            self.ended_instructions = guest.instructions();
         }
     }
 
@@ -383,6 +394,11 @@ impl<F: SpiDevice> Board<F> {
     /// What the ROM does from its reset vector on.
     fn boot(&mut self, cause: ResetCause) {
         self.reset_cause = cause;
+        if let Some(rom) = self.rom.clone() {
+            let guest = Guest::reset(&mut self.machine, &rom, cause as u8);
+            self.activity = Activity::Guest(Box::new(guest));
+            return;
+        }
         self.machine.wait(RESET_TO_BANNER);
         let strap = self.strap;
         let mode = BootMode::from_strap(strap);

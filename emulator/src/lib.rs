@@ -8,6 +8,7 @@ pub mod case;
 pub mod cli;
 pub mod fault;
 pub mod flash;
+pub mod gdb;
 mod guest;
 pub mod persist;
 pub mod program;

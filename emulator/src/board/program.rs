@@ -1,10 +1,12 @@
 //! Programs that nobody uploaded over the line, and looking into the one that runs.
 
+use std::sync::Arc;
+
 use xtensa::Cpu;
 
 use super::{Activity, Board};
 use crate::{
-    guest::{self, GuestEnd, Probe},
+    guest::{self, GuestEnd, Probe, RomImage},
     soc::{BusError, address},
     spi::SpiDevice,
     time::Instant,
@@ -31,6 +33,14 @@ impl<F: SpiDevice> Board<F> {
         self.program_end = None;
         self.call(entry);
         Ok(())
+    }
+
+    /// Runs a dump of the mask ROM in place of the native one, from a power-on reset at `now` on.
+    /// [`RomImage`] tells what is known of it.
+    pub fn insert_rom(&mut self, now: Instant, rom: RomImage) {
+        self.advance(now);
+        self.rom = Some(Arc::new(rom));
+        self.host_reset(now);
     }
 
     /// Looks into the programs that run from now on; `None` ends it.
@@ -84,10 +94,13 @@ impl<F: SpiDevice> Board<F> {
         self.program_end
     }
 
-    /// Instructions that the running program has executed.
+    /// Instructions that the program has executed, or the last one did.
     #[must_use]
     pub fn program_instructions(&self) -> u64 {
-        self.guest_instructions()
+        match &self.activity {
+            Activity::Guest(guest) => guest.instructions(),
+            _ => self.ended_instructions,
+        }
     }
 
     /// Reads bytes as a debugger does: RAM of the program, else registers, but for the UART's FIFO,

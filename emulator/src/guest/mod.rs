@@ -11,11 +11,13 @@ mod native;
 mod printf;
 mod probe;
 mod profile;
+mod rom_image;
 mod stop;
 mod tinfl;
 
 pub use probe::{InstructionSink, Pause, Probe};
 pub use profile::{FunctionCount, Profile};
+pub use rom_image::{RomImage, RomImageError};
 
 use std::collections::VecDeque;
 
@@ -50,6 +52,8 @@ const NATIVE_CYCLES: u64 = 20;
 #[derive(Debug)]
 pub(crate) struct Guest {
     cpu: Box<Cpu>,
+    /// The ROM's own code runs, and nothing natively.
+    has_rom: bool,
     rom: RomState,
     state: State,
     line: VecDeque<(Instant, u8)>,
@@ -96,13 +100,30 @@ impl Guest {
     /// Calls `entry` as the ROM does.
     pub(crate) fn start<F: SpiDevice>(
         machine: &mut Machine<F>,
+        rom: Option<&RomImage>,
         entry: u32,
         reset_cause: u8,
     ) -> Self {
         let what = format!("code at {entry:#010x} is called");
         machine.trace.push(machine.now, Event::Guest { what });
+        let cpu = entry::core(machine, rom, entry);
+        Self::with_core(machine, cpu, rom.is_some(), reset_cause)
+    }
+
+    /// A dump of the ROM at its reset vector.
+    pub(crate) fn reset<F: SpiDevice>(
+        machine: &mut Machine<F>,
+        rom: &RomImage,
+        reset_cause: u8,
+    ) -> Self {
+        let cpu = entry::at_reset(machine, rom, reset_cause);
+        Self::with_core(machine, cpu, true, reset_cause)
+    }
+
+    fn with_core<F>(machine: &Machine<F>, cpu: Cpu, has_rom: bool, reset_cause: u8) -> Self {
         Self {
-            cpu: Box::new(entry::core(machine, entry)),
+            cpu: Box::new(cpu),
+            has_rom,
             rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
             state: State::Running,
             line: VecDeque::new(),
@@ -268,7 +289,7 @@ impl Guest {
         probe: Option<&mut Probe>,
         pc: u32,
     ) -> Option<GuestEnd> {
-        let row = native::find::<F>(pc);
+        let row = native::find::<F>(pc).filter(|_| !self.has_rom);
         let Some(run) = row.and_then(|row| row.run) else {
             let symbol = row.map(|row| row.symbol);
             if probe.is_some_and(|probe| probe.hold(stop::unknown_as_pause(pc, symbol))) {

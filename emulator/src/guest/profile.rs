@@ -33,7 +33,7 @@ impl Profile {
     }
 
     /// Counts a call of the function at `target`.
-    pub(super) fn call(&mut self, target: u32) {
+    pub(crate) fn call(&mut self, target: u32) {
         *self.calls.entry(target).or_insert(0) += 1;
     }
 

@@ -59,10 +59,11 @@ impl Symbols {
         self.names.get(&address).map(String::as_str)
     }
 
-    /// The nearest name at or before `address`, in the same 4 MiB, with the distance in bytes.
+    /// The nearest name at or up to 64 KiB before `address`, with the distance in bytes.
     #[must_use]
     pub fn near(&self, address: u32) -> Option<(&str, u32)> {
-        let (start, name) = self.names.range(address & 0xFFC0_0000..=address).next_back()?;
+        let (start, name) =
+            self.names.range(address.saturating_sub(0xFFFF)..=address).next_back()?;
         Some((name, address - start))
     }
 
