@@ -45,4 +45,11 @@ pub trait SpiDevice: 'static {
     fn power_cycle(&mut self, now: Instant) {
         let _ = now;
     }
+
+    /// The supply went away in the middle of whatever the part did at `now`, and came back. What is
+    /// left of a running operation follows from `seed`. Decorators pass it on.
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        let _ = seed;
+        self.power_cycle(now);
+    }
 }

@@ -43,7 +43,7 @@ impl Wiring {
         match self {
             Self::Latch if held && !lines.rts => Edge::Release { gpio0: !lines.dtr },
             Self::Latch if !held && lines.rts && !lines.dtr => Edge::Hold,
-            Self::Latch | Self::None => Edge::Nothing,
+            Self::None | Self::Latch => Edge::Nothing,
         }
     }
 }

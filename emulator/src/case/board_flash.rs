@@ -186,4 +186,8 @@ impl SpiDevice for BoardFlash {
     fn power_cycle(&mut self, now: Instant) {
         self.nor.power_cycle(now);
     }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        self.nor.power_cut(now, seed);
+    }
 }

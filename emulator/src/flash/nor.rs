@@ -312,6 +312,10 @@ impl SpiDevice for NorFlash {
     fn power_cycle(&mut self, now: Instant) {
         Self::power_cycle(self, now);
     }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        Self::power_cut(self, now, seed);
+    }
 }
 
 /// Refuses parts whose sizes the model cannot work with.
