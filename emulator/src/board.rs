@@ -327,52 +327,6 @@ impl<F: SpiDevice> Board<F> {
         }
     }
 
-    fn call(&mut self, entry: u32) {
-        let cause = self.reset_cause as u8;
-        if let Some(profile) = self.probe.as_mut().and_then(|probe| probe.profile.as_mut()) {
-            profile.call(entry);
-        }
-        let guest = Guest::start(&mut self.machine, self.rom.as_deref(), entry, cause);
-        self.activity = Activity::Guest(Box::new(guest));
-    }
-
-    fn receive_in_guest(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        if let Activity::Guest(guest) = &mut self.activity {
-            guest.receive(&mut self.machine, now, bytes);
-        }
-        bytes.len()
-    }
-
-    fn guest_instructions(&self) -> u64 {
-        match &self.activity {
-            Activity::Guest(guest) => guest.instructions(),
-            _ => 0,
-        }
-    }
-
-    fn leave_guest(&mut self, end: GuestEnd) {
-        self.release_guest();
-        self.program_end = Some(end);
-        match end {
-            GuestEnd::Returned => {
-                self.machine.send(b"user code done\r\n");
-                self.activity = Activity::Deaf;
-            }
-            GuestEnd::Reset { cause } => {
-                self.restart(self.machine.now, ResetCause::of_software(cause));
-            }
-            GuestEnd::Stopped(why) => self.hang(why),
-        }
-    }
-
-    /// RAM outlives the program.
-    fn release_guest(&mut self) {
-        if let Activity::Guest(guest) = &self.activity {
-            guest.release(&mut self.machine);
-            self.ended_instructions = guest.instructions();
-        }
-    }
-
     /// The chip stops at `now`: what has not left the line by then never does.
     fn stop(&mut self, now: Instant) {
         self.release_guest();

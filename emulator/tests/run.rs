@@ -77,6 +77,8 @@ fn the_uart_is_the_standard_streams_and_the_report_counts() {
     let report: serde_json::Value = serde_json::from_slice(&output.stderr).expect("JSON");
     assert_eq!(report["end"], "returned");
     assert_eq!(report["received-bytes"], 4);
+    // Twenty bytes of 87 us, and little more: the line goes both ways at once.
+    assert!(report["board-us"].as_u64().is_some_and(|us| (1730..4000).contains(&us)), "{report}");
     let profile = report["profile"].as_array().expect("rows");
     let sum: u64 = profile.iter().filter_map(|row| row["instructions"].as_u64()).sum();
     assert_eq!(report["instructions"], sum);

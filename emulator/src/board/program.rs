@@ -6,7 +6,8 @@ use xtensa::Cpu;
 
 use super::{Activity, Board};
 use crate::{
-    guest::{self, GuestEnd, Probe, RomImage},
+    guest::{self, Guest, GuestEnd, Probe, RomImage},
+    rom::banner::ResetCause,
     soc::{BusError, address},
     spi::SpiDevice,
     time::Instant,
@@ -27,6 +28,7 @@ impl<F: SpiDevice> Board<F> {
     ) -> Result<(), BusError> {
         self.advance(now);
         self.release_guest();
+        self.machine.now = self.machine.now.max(now);
         for (address, bytes) in segments {
             self.machine.write_bytes(address, bytes)?;
         }
@@ -143,5 +145,51 @@ impl<F: SpiDevice> Board<F> {
     #[must_use]
     pub fn rom_symbol(address: u32) -> Option<&'static str> {
         guest::rom_symbol::<F>(address)
+    }
+
+    pub(super) fn call(&mut self, entry: u32) {
+        let cause = self.reset_cause as u8;
+        if let Some(profile) = self.probe.as_mut().and_then(|probe| probe.profile.as_mut()) {
+            profile.call(entry);
+        }
+        let guest = Guest::start(&mut self.machine, self.rom.as_deref(), entry, cause);
+        self.activity = Activity::Guest(Box::new(guest));
+    }
+
+    pub(super) fn receive_in_guest(&mut self, now: Instant, bytes: &[u8]) -> usize {
+        if let Activity::Guest(guest) = &mut self.activity {
+            guest.receive(&mut self.machine, now, bytes);
+        }
+        bytes.len()
+    }
+
+    pub(super) fn guest_instructions(&self) -> u64 {
+        match &self.activity {
+            Activity::Guest(guest) => guest.instructions(),
+            _ => 0,
+        }
+    }
+
+    pub(super) fn leave_guest(&mut self, end: GuestEnd) {
+        self.release_guest();
+        self.program_end = Some(end);
+        match end {
+            GuestEnd::Returned => {
+                self.machine.send(b"user code done\r\n");
+                self.activity = Activity::Deaf;
+            }
+            GuestEnd::Reset { cause } => {
+                self.restart(self.machine.now, ResetCause::of_software(cause));
+            }
+            GuestEnd::Stopped(why) => self.hang(why),
+        }
+    }
+
+    /// RAM outlives the program.
+    pub(super) fn release_guest(&mut self) {
+        if let Activity::Guest(guest) = &self.activity {
+            guest.release(&mut self.machine);
+            self.ended_instructions = guest.instructions();
+        }
     }
 }
