@@ -6,11 +6,18 @@
 
 mod framing;
 mod line;
+mod program;
 mod setup;
 mod wiring;
 
+pub use crate::guest::{
+    FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile, RomImage,
+    RomImageError,
+};
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, Wiring};
+
+use std::sync::Arc;
 
 use crate::{
     guest::{self, Guest, GuestEnd},
@@ -87,6 +94,10 @@ pub struct Board<F> {
     machine: Machine<F>,
     activity: Activity,
     reset_cause: ResetCause,
+    probe: Option<Probe>,
+    program_end: Option<GuestEnd>,
+    ended_instructions: u64,
+    rom: Option<Arc<RomImage>>,
 }
 
 impl<F: SpiDevice> Board<F> {
@@ -104,6 +115,10 @@ impl<F: SpiDevice> Board<F> {
             machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
             activity: Activity::Held,
             reset_cause: ResetCause::PowerOn,
+            probe: None,
+            program_end: None,
+            ended_instructions: 0,
+            rom: None,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);
         board.boot(ResetCause::PowerOn);
@@ -359,47 +374,6 @@ impl<F: SpiDevice> Board<F> {
         }
     }
 
-    fn call(&mut self, entry: u32) {
-        let cause = self.reset_cause as u8;
-        let guest = Guest::start(&mut self.machine, entry, cause);
-        self.activity = Activity::Guest(Box::new(guest));
-    }
-
-    fn receive_in_guest(&mut self, now: Instant, bytes: &[u8]) -> usize {
-        if let Activity::Guest(guest) = &mut self.activity {
-            guest.receive(&mut self.machine, now, bytes);
-        }
-        bytes.len()
-    }
-
-    fn guest_instructions(&self) -> u64 {
-        match &self.activity {
-            Activity::Guest(guest) => guest.instructions(),
-            _ => 0,
-        }
-    }
-
-    fn leave_guest(&mut self, end: GuestEnd) {
-        self.release_guest();
-        match end {
-            GuestEnd::Returned => {
-                self.machine.send(b"user code done\r\n");
-                self.activity = Activity::Deaf;
-            }
-            GuestEnd::Reset { cause } => {
-                self.restart(self.machine.now, ResetCause::of_software(cause));
-            }
-            GuestEnd::Stopped(why) => self.hang(why),
-        }
-    }
-
-    /// RAM outlives the program.
-    fn release_guest(&mut self) {
-        if let Activity::Guest(guest) = &self.activity {
-            guest.release(&mut self.machine);
-        }
-    }
-
     /// The chip stops at `now`: what has not left the line by then never does.
     fn stop(&mut self, now: Instant) {
         self.release_guest();
@@ -421,6 +395,11 @@ impl<F: SpiDevice> Board<F> {
     /// What the ROM does from its reset vector on.
     fn boot(&mut self, cause: ResetCause) {
         self.reset_cause = cause;
+        if let Some(rom) = self.rom.clone() {
+            let guest = Guest::reset(&mut self.machine, &rom, cause as u8);
+            self.activity = Activity::Guest(Box::new(guest));
+            return;
+        }
         self.machine.wait(RESET_TO_BANNER);
         let strap = self.strap;
         let mode = BootMode::from_strap(strap);
@@ -489,7 +468,7 @@ impl<F: SpiDevice> Board<F> {
             Activity::BootRetry { next, .. } => Some(next),
             Activity::Application { next, .. } => next,
             Activity::Held => self.rise,
-            Activity::Guest(ref guest) => guest.next_event(&self.machine),
+            Activity::Guest(ref guest) => guest.next_event(&self.machine, self.probe.as_ref()),
             Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
         }
     }
@@ -511,7 +490,7 @@ impl<F: SpiDevice> Board<F> {
             Activity::Application { .. } => self.act_as_application(),
             Activity::Held => self.rise(),
             Activity::Guest(guest) => {
-                if let Some(end) = guest.turn(&mut self.machine) {
+                if let Some(end) = guest.turn(&mut self.machine, self.probe.as_mut()) {
                     self.leave_guest(end);
                 }
             }

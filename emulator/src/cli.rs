@@ -4,6 +4,7 @@ pub mod exec;
 pub mod farm;
 mod part_report;
 pub mod qemu;
+pub mod run;
 mod trace_log;
 
 use std::{
@@ -20,6 +21,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
+    board::{RomImage, RomImageError},
     case::{self, CaseBoard, CaseError, LoadedBoard},
     persist::{ImageStore, PersistError},
     transport::{
@@ -65,6 +67,18 @@ enum Command {
     /// Serve a board to suites that start Espressif's QEMU for download mode.
     #[command(after_help = qemu::HELP, disable_help_flag = true)]
     Qemu(QemuArgs),
+    /// Run a program from a file on a board; the standard streams are its UART.
+    #[command(after_help = "Examples:
+  emulator run hello.bin
+  emulator run app.elf --trace - --limit 1000
+  emulator run stub.json --pty --profile
+  emulator run app.elf --gdb 3333
+
+Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the system refused,
+2 wrong usage, 3 wrong board or file, 4 the program stopped on a fault (its diagnosis is on the
+standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
+The report goes to the standard error.")]
+    Run(run::Run),
     /// List the built-in cases or parts.
     List(List),
     /// Show a part or a case with its sources and how sure each fact is.
@@ -100,6 +114,10 @@ struct BoardArgs {
     /// Keep the flash in this image file (and IMAGE.state beside it).
     #[arg(long)]
     flash: Option<PathBuf>,
+    /// Run your own dump of the mask ROM (448 KiB raw, or ELF) in place of the native one. An
+    /// experiment: nothing but its loading and reset could be tried without a dump.
+    #[arg(long, value_name = "FILE")]
+    rom: Option<PathBuf>,
     /// How virtual time follows wall time.
     #[arg(long, value_enum, default_value = "max")]
     pace: PaceArg,
@@ -225,6 +243,27 @@ pub enum CliError {
     /// The client of `exec` could not be run, or did not do what was expected.
     #[error(transparent)]
     Exec(#[from] exec::ExecError),
+    /// There is no dump of the ROM.
+    #[error("{}: {cause}; --rom wants a dump of the mask ROM, which is not shipped", path.display())]
+    RomFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The dump of the ROM is none.
+    #[error("{}: {cause}", path.display())]
+    Rom {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: RomImageError,
+    },
+    /// The program of `run` could not be run.
+    #[error(transparent)]
+    Run(#[from] run::RunError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
@@ -241,8 +280,11 @@ impl CliError {
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
-            Self::Io(_) | Self::Exec(_) => 1,
-            Self::Listen(_) | Self::Qemu(_) => 2,
+            Self::Io(_)
+            | Self::Exec(_)
+            | Self::Run(run::RunError::File { .. })
+            | Self::RomFile { .. } => 1,
+            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
             _ => 3,
         })
     }
@@ -263,6 +305,7 @@ impl Cli {
             }
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
+            Command::Run(run) => return run.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }
@@ -291,14 +334,27 @@ impl BoardArgs {
         }
     }
 
-    /// The board on its PTY, its flash in the image file if there is one.
-    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
+    /// The board, its flash in the image file if there is one.
+    fn build(&self) -> Result<(CaseBoard, Option<ImageStore>), CliError> {
         let mut board = self.load()?.into_board()?;
         let store = self
             .flash
             .as_deref()
             .map(|path| ImageStore::open(path, board.flash_mut().nor_mut()))
             .transpose()?;
+        if let Some(path) = &self.rom {
+            let bytes = std::fs::read(path)
+                .map_err(|cause| CliError::RomFile { path: path.clone(), cause })?;
+            let rom = RomImage::parse(&bytes)
+                .map_err(|cause| CliError::Rom { path: path.clone(), cause })?;
+            board.insert_rom(board.now(), rom);
+        }
+        Ok((board, store))
+    }
+
+    /// The board on its PTY.
+    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
+        let (board, store) = self.build()?;
         let pace = match self.pace {
             PaceArg::Max => Pace::Max,
             PaceArg::Real => Pace::Real,
@@ -314,6 +370,11 @@ impl BoardArgs {
 }
 
 impl NetArgs {
+    /// Whether anything was asked for.
+    fn is_some(&self) -> bool {
+        [&self.rfc2217, &self.tcp, &self.serprog].into_iter().any(Option::is_some)
+    }
+
     /// Opens what was asked for; protocol and `ADDRESS:PORT` of each.
     fn open(&self, fronts: &mut Fronts) -> Result<Vec<(&'static str, String)>, CliError> {
         let mut opened = Vec::new();

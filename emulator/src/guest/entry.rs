@@ -2,7 +2,7 @@
 
 use xtensa::{Access, Cpu, Memory};
 
-use super::{bus::UART0_MATRIX, native};
+use super::{RomImage, bus::UART0_MATRIX, native};
 use crate::soc::Machine;
 
 /// RAM of the program: base, length, rights (XTENSA 4.1).
@@ -28,9 +28,21 @@ const UART_DEVICE: [u32; 8] = [115_200, 3, 0, 0, 1, 0, 0, 0x3FFE_009C];
 /// The core's interrupt of UART0 (XTENSA 1.3).
 const UART0_INTERRUPT: u32 = 5;
 
-/// The core at the first instruction of `entry`, with the machine's RAM.
-pub(super) fn core<F>(machine: &mut Machine<F>, entry: u32) -> Cpu {
+/// `RTC_CNTL_RESET_STATE`: the causes of both cores, and their vectors in ROM.
+const RESET_STATE: u32 = 0x3FF4_8034;
+const VECTORS_IN_ROM: u32 = 3 << 12;
+/// PS after a reset: everything is masked, windows are off.
+const PS_AT_RESET: u32 = 0x1F;
+
+/// A core with the machine's RAM, and with the ROM if there is a dump.
+fn with_memory<F>(machine: &Machine<F>, rom: Option<&RomImage>) -> Cpu {
     let mut cpu = Cpu::new();
+    let regions = rom.map(RomImage::regions);
+    for (base, content, execute) in regions.into_iter().flatten() {
+        let access = Access { execute, write: false, word_only: false };
+        let _ = cpu.mem.map(base, u32::try_from(content.len()).unwrap_or(0), access);
+        let _ = cpu.mem.write(base, content);
+    }
     for &(base, len, access) in REGIONS {
         // The table's regions are whole pages and apart from each other.
         let _ = cpu.mem.map(base, len, access);
@@ -38,6 +50,22 @@ pub(super) fn core<F>(machine: &mut Machine<F>, entry: u32) -> Cpu {
             let _ = cpu.mem.write(base, content);
         }
     }
+    cpu
+}
+
+/// The core at the reset vector of a dump of the ROM.
+pub(super) fn at_reset<F>(machine: &mut Machine<F>, rom: &RomImage, cause: u8) -> Cpu {
+    let mut cpu = with_memory(machine, Some(rom));
+    let cause = u32::from(cause & 0x3F);
+    machine.soc.registers.write(RESET_STATE, VECTORS_IN_ROM | cause << 6 | cause);
+    cpu.set_ps(PS_AT_RESET);
+    cpu.pc = RomImage::RESET_VECTOR;
+    cpu
+}
+
+/// The core at the first instruction of `entry`, with the machine's RAM.
+pub(super) fn core<F>(machine: &mut Machine<F>, rom: Option<&RomImage>, entry: u32) -> Cpu {
+    let mut cpu = with_memory(machine, rom);
     let words = (STACK - 16..).step_by(4).zip(FRAME);
     let device = (native::UART_DEVICE..).step_by(4).zip(UART_DEVICE);
     for (address, word) in words.chain(device) {

@@ -9,8 +9,15 @@ mod md5;
 mod memory;
 mod native;
 mod printf;
+mod probe;
+mod profile;
+mod rom_image;
 mod stop;
 mod tinfl;
+
+pub use probe::{InstructionSink, Pause, Probe};
+pub use profile::{FunctionCount, Profile};
+pub use rom_image::{RomImage, RomImageError};
 
 use std::collections::VecDeque;
 
@@ -45,6 +52,8 @@ const NATIVE_CYCLES: u64 = 20;
 #[derive(Debug)]
 pub(crate) struct Guest {
     cpu: Box<Cpu>,
+    /// The ROM's own code runs, and nothing natively.
+    has_rom: bool,
     rom: RomState,
     state: State,
     line: VecDeque<(Instant, u8)>,
@@ -63,7 +72,7 @@ enum State {
 
 /// How a program ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(crate) enum GuestEnd {
+pub enum GuestEnd {
     /// The entry function returned.
     Returned,
     /// It resets the chip, with this cause as the ROM prints it.
@@ -91,13 +100,30 @@ impl Guest {
     /// Calls `entry` as the ROM does.
     pub(crate) fn start<F: SpiDevice>(
         machine: &mut Machine<F>,
+        rom: Option<&RomImage>,
         entry: u32,
         reset_cause: u8,
     ) -> Self {
         let what = format!("code at {entry:#010x} is called");
         machine.trace.push(machine.now, Event::Guest { what });
+        let cpu = entry::core(machine, rom, entry);
+        Self::with_core(machine, cpu, rom.is_some(), reset_cause)
+    }
+
+    /// A dump of the ROM at its reset vector.
+    pub(crate) fn reset<F: SpiDevice>(
+        machine: &mut Machine<F>,
+        rom: &RomImage,
+        reset_cause: u8,
+    ) -> Self {
+        let cpu = entry::at_reset(machine, rom, reset_cause);
+        Self::with_core(machine, cpu, true, reset_cause)
+    }
+
+    fn with_core<F>(machine: &Machine<F>, cpu: Cpu, has_rom: bool, reset_cause: u8) -> Self {
         Self {
-            cpu: Box::new(entry::core(machine, entry)),
+            cpu: Box::new(cpu),
+            has_rom,
             rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
             state: State::Running,
             line: VecDeque::new(),
@@ -123,7 +149,14 @@ impl Guest {
     }
 
     /// When the program does something next by itself.
-    pub(crate) fn next_event<F>(&self, machine: &Machine<F>) -> Option<Instant> {
+    pub(crate) fn next_event<F>(
+        &self,
+        machine: &Machine<F>,
+        probe: Option<&Probe>,
+    ) -> Option<Instant> {
+        if is_paused(probe) {
+            return None;
+        }
         match self.state {
             State::Running => Some(machine.now),
             State::Waiting => self.next_burst(machine),
@@ -154,7 +187,11 @@ impl Guest {
 
     /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
     /// takes longer. `Some` if it was the last.
-    pub(crate) fn turn<F: SpiDevice>(&mut self, machine: &mut Machine<F>) -> Option<GuestEnd> {
+    pub(crate) fn turn<F: SpiDevice>(
+        &mut self,
+        machine: &mut Machine<F>,
+        mut probe: Option<&mut Probe>,
+    ) -> Option<GuestEnd> {
         let burst = self.next_burst(machine);
         if self.state == State::Waiting {
             let due = burst?;
@@ -168,8 +205,8 @@ impl Guest {
         let end = self.next_burst(machine).map_or(end, |due| end.min(due.max(machine.now)));
         // At least a little, also where the next bytes are due already.
         let end = end.max(machine.now + Duration::from_nanos(1));
-        while self.state == State::Running && machine.now < end {
-            if let Some(last) = self.run_until(machine, end) {
+        while self.state == State::Running && machine.now < end && !is_paused(probe.as_deref()) {
+            if let Some(last) = self.run_until(machine, probe.as_deref_mut(), end) {
                 return Some(last);
             }
         }
@@ -197,19 +234,26 @@ impl Guest {
     fn run_until<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
+        mut probe: Option<&mut Probe>,
         end: Instant,
     ) -> Option<GuestEnd> {
         let hz = clock::cpu_hz(machine);
         let budget = clock::cycles(end.since(machine.now), hz).max(1);
         let jump_limit = self.next_burst(machine).unwrap_or(NEVER);
         let mut bus = GuestBus::new(machine, &mut self.effects, jump_limit);
-        let outcome = self.cpu.run(&mut bus, budget);
+        let outcome = match probe.as_deref_mut() {
+            None => self.cpu.run(&mut bus, budget),
+            Some(probe) => self.cpu.run_observed(&mut bus, probe, budget),
+        };
         machine.now += clock::span(outcome.instructions, hz);
         self.instructions += outcome.instructions;
         match outcome.stop {
             Stop::Budget | Stop::Simcall { .. } | Stop::Observer { .. } => None,
             Stop::Idle { .. } => {
                 self.state = State::Waiting;
+                if let Some(probe) = probe {
+                    probe.waits();
+                }
                 None
             }
             Stop::OutsideRam { pc: ENTRY_RETURN } if self.cpu.handler_running().is_none() => {
@@ -219,10 +263,16 @@ impl Guest {
                 self.cpu.expect_idle();
                 None
             }
-            Stop::OutsideRam { pc } => self.call_rom(machine, pc),
+            Stop::OutsideRam { pc } => self.call_rom(machine, probe, pc),
             Stop::Interrupt { lines, .. } => self.interrupt(machine, lines),
-            Stop::Exception(exception) => Some(stop::exception(machine, &self.cpu, exception)),
-            Stop::Break { pc, .. } => Some(stop::breakpoint(machine, &self.cpu, pc)),
+            Stop::Exception(exception) => {
+                let held = probe.is_some_and(|probe| probe.hold(stop::as_pause(exception)));
+                (!held).then(|| stop::exception(machine, &self.cpu, exception))
+            }
+            Stop::Break { pc, .. } => {
+                let held = probe.is_some_and(|probe| probe.hold(Pause::Break));
+                (!held).then(|| stop::breakpoint(machine, &self.cpu, pc))
+            }
         }
     }
 
@@ -233,10 +283,18 @@ impl Guest {
     }
 
     /// Runs the ROM function at `pc`.
-    fn call_rom<F: SpiDevice>(&mut self, machine: &mut Machine<F>, pc: u32) -> Option<GuestEnd> {
-        let row = native::find::<F>(pc);
+    fn call_rom<F: SpiDevice>(
+        &mut self,
+        machine: &mut Machine<F>,
+        probe: Option<&mut Probe>,
+        pc: u32,
+    ) -> Option<GuestEnd> {
+        let row = native::find::<F>(pc).filter(|_| !self.has_rom);
         let Some(run) = row.and_then(|row| row.run) else {
             let symbol = row.map(|row| row.symbol);
+            if probe.is_some_and(|probe| probe.hold(stop::unknown_as_pause(pc, symbol))) {
+                return None;
+            }
             return Some(stop::unknown_function(machine, &self.cpu, pc, symbol));
         };
         let before = machine.now;
@@ -262,7 +320,8 @@ impl Guest {
             Ok(Flow::Exit(Exit::Hang(why))) => Some(GuestEnd::Stopped(why)),
             Err(Fault { cause, address }) => {
                 let exception = xtensa::Exception { cause, pc, vaddr: address };
-                Some(stop::exception(machine, &self.cpu, exception))
+                let held = probe.is_some_and(|probe| probe.hold(stop::as_pause(exception)));
+                (!held).then(|| stop::exception(machine, &self.cpu, exception))
             }
         }
     }
@@ -292,10 +351,41 @@ impl Guest {
         None
     }
 
+    /// The core, to look at.
+    pub(crate) fn cpu(&self) -> &Cpu {
+        &self.cpu
+    }
+
+    /// The core, to change.
+    pub(crate) fn cpu_mut(&mut self) -> &mut Cpu {
+        // What was idle may not be so any more.
+        self.state = State::Running;
+        self.cpu.note_effect();
+        &mut self.cpu
+    }
+
+    /// Goes on behind the `BREAK` at the program counter.
+    pub(crate) fn skip_break(&mut self) {
+        let mut bytes = [0; 3];
+        let pc = self.cpu.pc;
+        if self.cpu.mem.read(pc, &mut bytes).is_ok() {
+            self.cpu.pc = pc.wrapping_add(xtensa::decode(pc, bytes).len());
+        }
+    }
+
     /// Puts RAM back to the machine, where the loader finds it after a reset.
     pub(crate) fn release<F>(&self, machine: &mut Machine<F>) {
         entry::copy_back(machine, &self.cpu.mem);
     }
+}
+
+fn is_paused(probe: Option<&Probe>) -> bool {
+    probe.is_some_and(|probe| probe.pause().is_some())
+}
+
+/// The name of the ROM function that starts at `address`.
+pub(crate) fn rom_symbol<F: SpiDevice>(address: u32) -> Option<&'static str> {
+    native::find::<F>(address).map(|row| row.symbol)
 }
 
 #[cfg(test)]

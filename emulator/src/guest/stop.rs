@@ -2,7 +2,7 @@
 
 use xtensa::{Cause, Cpu, Exception};
 
-use super::GuestEnd;
+use super::{GuestEnd, Pause};
 use crate::{
     soc::Machine,
     spi::SpiDevice,
@@ -23,6 +23,18 @@ pub(super) fn exception<F: SpiDevice>(
     print(machine, cpu, exception);
     diagnose(machine, cpu, exception.to_string());
     GuestEnd::Stopped(Hang::Guest)
+}
+
+/// The same for somebody who looks in.
+pub(super) fn as_pause(exception: Exception) -> Pause {
+    Pause::Fault { cause: exception.cause.number(), what: exception.to_string() }
+}
+
+/// A call of [`unknown_function`] for somebody who looks in.
+pub(super) fn unknown_as_pause(pc: u32, symbol: Option<&str>) -> Pause {
+    let name = symbol.unwrap_or("no known name");
+    let what = format!("ROM function {pc:#010x} ({name}) is not modelled");
+    Pause::Fault { cause: Cause::InstructionFetchProhibited.number(), what }
 }
 
 /// `BREAK` without a debugger: the ROM's debug vector takes it and prints nothing.

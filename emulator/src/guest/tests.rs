@@ -165,3 +165,65 @@ fn an_endless_loop_is_idle() {
     assert_eq!(board.next_event(), None);
     assert_eq!(board.mode(), Mode::Guest);
 }
+
+/// Everything that is left behind, with more than 32 instructions before the end.
+fn last_words(end: &str) -> String {
+    let source = calling(0x4005_6424, "movi a3, 20\nmovi a10, 17\nwait: addi a3, a3, -1", end);
+    let (board, text) = run(&source.replace("l32r a8, f", "bnez a3, wait\nl32r a8, f"));
+    format!("{}\n{}", text.replace("\r\n", "\n"), diagnosis(&board))
+}
+
+#[test]
+fn diagnosis_of_an_unknown_rom_function() {
+    let words = last_words("retw.n");
+    assert_eq!(words.lines().filter(|line| line.starts_with("0x400")).count(), 32);
+    insta::assert_snapshot!(words);
+}
+
+#[test]
+fn diagnosis_of_an_unknown_instruction() {
+    let (board, text) = run("entry a1, 32\nmovi a2, 1\n.byte 0, 0, 0x3f");
+    insta::assert_snapshot!(format!("{}\n{}", text.replace("\r\n", "\n"), diagnosis(&board)));
+}
+
+/// A program in the place of the ROM: sends a letter, leaves exception mode, and makes a system
+/// call, whose vector sends another.
+const SMALL_ROM: &str = ".space 0x340
+        j vector
+        .align 4
+uart:   .word 0x3ff40000
+vector: l32r a2, uart
+        movi a3, 0x56
+        s32i a3, a2, 0
+done:   j done
+        .align 0x400
+        l32r a2, uart
+        movi a3, 0x52
+        s32i a3, a2, 0
+        movi a4, 0x20
+        wsr a4, ps
+        rsync
+        syscall";
+
+#[test]
+fn a_rom_image_runs_from_its_reset_vector_with_its_own_exception_vectors() {
+    use crate::board::{RomImage, RomImageError};
+    let mut dump = xtensa::asm::assemble(0x4000_0000, SMALL_ROM).unwrap();
+    assert_eq!(RomImage::parse(&dump), Err(RomImageError::Length { bytes: dump.len() }));
+    dump.resize(448 << 10, 0);
+    // ROM 1 has two addresses.
+    dump[(384 << 10) + 4] = 0x5A;
+    let mut board = Board::power_on(BoardSetup::default(), NoFlash);
+    exchange(&mut board, &[], 1000);
+    let now = board.now();
+    board.insert_rom(now, RomImage::parse(&dump).unwrap());
+    assert_eq!(exchange(&mut board, &[], 1000), b"RV");
+    assert_eq!(board.mode(), Mode::Guest);
+    let mut byte = [0];
+    for address in [0x3FF9_0004, 0x4006_0004] {
+        assert!(board.peek(address, &mut byte));
+        assert_eq!(byte, [0x5A]);
+    }
+    board.host_reset(board.now());
+    assert_eq!(exchange(&mut board, &[], 1000), b"RV");
+}

@@ -213,8 +213,24 @@ impl Cpu {
         true
     }
 
+    /// Reads a user register as `RUR` does: THREADPTR 231, FCR 232, FSR 233, F64R 234..=236.
+    #[must_use]
+    pub fn user_register(&self, number: u32) -> Option<u32> {
+        match number {
+            231 => Some(self.sr.threadptr),
+            232 => Some(self.sr.fcr),
+            233 => Some(self.sr.fsr),
+            _ => self.sr.f64.get(usize::try_from(number.checked_sub(234)?).ok()?).copied(),
+        }
+    }
+
+    /// Writes a user register as `WUR` does. False if there is no such register.
+    pub fn set_user_register(&mut self, number: u32, value: u32) -> bool {
+        self.user_slot(number).map(|slot| *slot = value).is_some()
+    }
+
     /// A user register (THREADPTR 231, FCR 232, FSR 233, F64R 234..=236).
-    pub(crate) fn user_register(&mut self, number: u32) -> Option<&mut u32> {
+    pub(crate) fn user_slot(&mut self, number: u32) -> Option<&mut u32> {
         match number {
             231 => Some(&mut self.sr.threadptr),
             232 => Some(&mut self.sr.fcr),
@@ -229,7 +245,7 @@ impl Cpu {
         let illegal = Trap::new(Cause::IllegalInstruction);
         if matches!(insn.op, Op::Rur | Op::Wur) {
             let given = self.a(insn.t);
-            let slot = self.user_register(insn.imm).ok_or(illegal)?;
+            let slot = self.user_slot(insn.imm).ok_or(illegal)?;
             if insn.op == Op::Wur {
                 *slot = given;
             } else {
