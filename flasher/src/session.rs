@@ -67,6 +67,8 @@ pub struct Session {
     interrupt: Arc<AtomicBool>,
     damaged_count: u32,
     recovery_count: u32,
+    /// Data blocks are no longer than this: short ones have a chance on a bad line.
+    pub(crate) block_bytes_max: u32,
     /// Present rate in baud.
     baud: u32,
     /// How it was connected, to do so again after a reset.
@@ -90,6 +92,7 @@ impl Session {
             interrupt: Arc::default(),
             damaged_count: 0,
             recovery_count: 0,
+            block_bytes_max: u32::MAX,
             baud: CONNECT_BAUD,
             strategies: Vec::new(),
             deadline: None,

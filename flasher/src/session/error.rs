@@ -138,6 +138,7 @@ impl Cause {
                     | ErrorCode::StubChecksum
                     | ErrorCode::StubInflate
                     | ErrorCode::StubNotEnoughData
+                    | ErrorCode::Unknown(_)
             ),
             _ => false,
         }

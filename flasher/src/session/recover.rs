@@ -4,10 +4,10 @@ use std::time::Duration;
 
 use esp_protocol::{
     command::{Opcode, Request, SpiParameters},
-    response::Dialect,
+    response::{Dialect, ErrorCode},
 };
 
-use super::{BAUD_SETTLE, COMMAND_TIMEOUT, CONNECT_BAUD, Session, SessionError, Step};
+use super::{BAUD_SETTLE, COMMAND_TIMEOUT, CONNECT_BAUD, Cause, Session, SessionError, Step};
 
 /// Rates that serial adapters do, from fast to slow, in baud.
 const LADDER: [u32; 7] = [921_600, 460_800, 230_400, 115_200, 57_600, 38_400, 19_200];
@@ -79,7 +79,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`Self::connect`]; [`super::Cause::StubLost`] if the reset ended a stub.
+    /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub.
     pub fn recover(&mut self, slower: bool) -> Result<(), SessionError> {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
@@ -87,10 +87,10 @@ impl Session {
         let lower = LADDER.into_iter().find(|rate| *rate < self.baud).filter(|_| slower);
         let dialect = self.dialect;
         if self.sync(RESYNC_TRIES)? && self.dialect == dialect {
-            return match lower {
-                Some(rate) => self.slow_down(rate),
-                None => Ok(()),
-            };
+            if let Some(rate) = lower {
+                self.slow_down(rate)?;
+            }
+            return self.restore_flash();
         }
         self.reconnect(lower.unwrap_or(self.baud), dialect)
     }
@@ -112,7 +112,8 @@ impl Session {
                 return Ok(());
             }
         }
-        self.reconnect(rate, self.dialect)
+        // Not beyond the rate of the connection: that ends this for certain.
+        self.reconnect(rate.min(CONNECT_BAUD), self.dialect)
     }
 
     /// Resets the chip and restores rate, flash connection and flash size.
@@ -123,17 +124,24 @@ impl Session {
         self.set_host_baud(rate.min(CONNECT_BAUD), Step::Connect)?;
         self.connect(&strategies, RECONNECT_ATTEMPTS)?;
         if self.dialect != dialect {
-            let cause = super::Cause::StubLost;
+            let cause = Cause::StubLost;
             return Err(SessionError { step: Step::Connect, cause });
         }
-        if let Some(bytes) = flash_bytes {
-            let legacy = (dialect == Dialect::Rom).then_some(0);
-            self.once_more(&Request::SpiAttach { pins: 0, legacy })?;
-            self.once_more(&Request::SpiSetParams(SpiParameters::of_size(bytes)))?;
-            self.spi_idle = None;
-            self.flash_bytes = Some(bytes);
+        self.flash_bytes = flash_bytes;
+        if rate > CONNECT_BAUD {
+            self.slow_down(rate)?;
         }
-        if rate > CONNECT_BAUD { self.slow_down(rate) } else { Ok(()) }
+        self.restore_flash()
+    }
+
+    /// Connects the flash and tells its size once more: a reset has undone it, or a damaged request
+    /// has told another size.
+    fn restore_flash(&mut self) -> Result<(), SessionError> {
+        let Some(bytes) = self.flash_bytes else { return Ok(()) };
+        let legacy = (self.dialect == Dialect::Rom).then_some(0);
+        self.once_more(&Request::SpiAttach { pins: 0, legacy })?;
+        self.spi_idle = None;
+        self.once_more(&Request::SpiSetParams(SpiParameters::of_size(bytes)))
     }
 
     /// A request that is sent again over and over while the line is the trouble.
@@ -141,7 +149,7 @@ impl Session {
         let mut failures = 0;
         loop {
             match self.command(request, COMMAND_TIMEOUT) {
-                Err(error) if error.cause.is_line_trouble() && failures < REPEATS => {
+                Err(error) if error.is_line_trouble() && failures < REPEATS => {
                     failures += 1;
                     self.discard_input()?;
                     self.sync(RESYNC_TRIES)?;
@@ -159,7 +167,17 @@ pub trait LineTrouble {
 }
 
 impl LineTrouble for SessionError {
+    /// Also what a loader refuses because a parameter arrived damaged.
     fn is_line_trouble(&self) -> bool {
         self.cause.is_line_trouble()
+            || matches!(
+                self.cause,
+                Cause::Refused {
+                    code: ErrorCode::FailedToAct
+                        | ErrorCode::FlashReadFailed
+                        | ErrorCode::ReadLength
+                        | ErrorCode::DeflateParameter
+                }
+            )
     }
 }

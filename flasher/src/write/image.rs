@@ -11,9 +11,11 @@ use crate::{
 };
 
 /// Interruptions without progress before the line counts as too bad.
-const FAILURES_MAX: u32 = 6;
+const FAILURES_MAX: u32 = 8;
 /// So many interruptions in all bring the rate down, even with progress in between.
 const FAILURES_A_RATE: u32 = 3;
+/// Data blocks are not made shorter than this.
+const BLOCK_BYTES_MIN: u32 = 0x100;
 /// Rounds of repair after a digest that differs on a line that was bad.
 const REPAIRS_MAX: u32 = 3;
 /// A read of so many bytes is repeated as a whole.
@@ -100,7 +102,7 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`WriteError`]; [`WriteError::TooManyRestarts`] if six attempts in a row got no further.
+    /// [`WriteError`]; [`WriteError::TooManyRestarts`] if eight attempts in a row got no further.
     pub fn write_image(
         &mut self,
         image: &Image,
@@ -165,6 +167,8 @@ impl Session {
             }
             failures += 1;
             failures_in_all += 1;
+            let shorter = self.block_bytes_max.min(self.dialect().block_bytes_max()) / 2;
+            self.block_bytes_max = shorter.max(BLOCK_BYTES_MIN);
             self.recover(failures > 1 || failures_in_all.is_multiple_of(FAILURES_A_RATE))?;
             let still = self.wrong_sectors(work.image, &left)?;
             if bytes(&still) < bytes(&left) {

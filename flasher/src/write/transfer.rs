@@ -135,7 +135,7 @@ impl Session {
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {
         let rest = bytes.get(*reached as usize..).unwrap_or_default();
-        let block_size = self.dialect().block_bytes_max();
+        let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
         let begin = Begin {
             size: u32::try_from(rest.len()).unwrap_or(u32::MAX),
             blocks: block_count(rest, block_size),
@@ -163,7 +163,7 @@ impl Session {
         stream: &[u8],
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {
-        let block_size = self.dialect().block_bytes_max();
+        let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
         let blocks = block_count(stream, block_size);
         let begin = Begin {
             size: piece.len,
