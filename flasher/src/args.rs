@@ -246,6 +246,16 @@ pub(crate) struct WriteArgs {
     /// Send the bytes as they are
     #[arg(long)]
     pub(crate) no_compress: bool,
+    /// Go on with an interrupted write: sectors that hold the file already are left alone
+    #[arg(long)]
+    pub(crate) resume: bool,
+    /// Write only sectors that differ, and keep what lies behind the end of a file in its last
+    /// sector
+    #[arg(long, conflicts_with = "resume")]
+    pub(crate) diff: bool,
+    /// Read everything back and compare it byte by byte, on top of the digests
+    #[arg(long, conflicts_with = "no_verify")]
+    pub(crate) read_back: bool,
     /// Do not compare digests afterwards
     #[arg(long)]
     pub(crate) no_verify: bool,

@@ -141,18 +141,20 @@ impl Chip {
         let mac = Mac([high[0], high[1], low[0], low[1], low[2], low[3]]);
         let package_code = ((efuse[3] >> 9) & 7) | (((efuse[3] >> 2) & 1) << 3);
         let strap = u8::try_from(strap & 0x3f).unwrap_or_default();
+        let revision_major = match revision_bits {
+            1 => 1,
+            3 => 2,
+            7 => 3,
+            _ => 0,
+        };
+        let single_core = efuse[3] & 1 != 0;
         Self {
             magic,
             family: Family::from_magic(magic),
-            package: package_name(package_code),
-            revision_major: match revision_bits {
-                1 => 1,
-                3 => 2,
-                7 => 3,
-                _ => 0,
-            },
+            package: package_name(package_code, revision_major == 3, single_core),
+            revision_major,
             revision_minor: u8::try_from((efuse[5] >> 24) & 3).unwrap_or_default(),
-            single_core: efuse[3] & 1 != 0,
+            single_core,
             crystal_mhz: if u64::from(clock & 0xf_ffff) * 115_200 > 33_000_000 { 40 } else { 26 },
             mac,
             mac_crc_ok: crc8(&mac.0) == crc,
@@ -163,15 +165,21 @@ impl Chip {
     }
 }
 
-fn package_name(code: u32) -> &'static str {
-    match code {
-        0 => "ESP32-D0WDQ6",
-        1 => "ESP32-D0WD",
-        2 => "ESP32-D2WD",
-        4 => "ESP32-U4WDH",
-        5 => "ESP32-PICO-D4",
-        6 => "ESP32-PICO-V3-02",
-        7 => "ESP32-D0WDR2-V3",
+/// The name as Espressif prints it: chips of revision v3.x carry a V3.
+fn package_name(code: u32, is_v3: bool, single_core: bool) -> &'static str {
+    match (code, single_core, is_v3) {
+        (0, true, _) => "ESP32-S0WDQ6",
+        (0, false, true) => "ESP32-D0WDQ6-V3",
+        (0, false, false) => "ESP32-D0WDQ6",
+        (1, true, _) => "ESP32-S0WD",
+        (1, false, true) => "ESP32-D0WD-V3",
+        (1, false, false) => "ESP32-D0WD",
+        (2, ..) => "ESP32-D2WD",
+        (4, ..) => "ESP32-U4WDH",
+        (5, _, true) => "ESP32-PICO-V3",
+        (5, _, false) => "ESP32-PICO-D4",
+        (6, ..) => "ESP32-PICO-V3-02",
+        (7, ..) => "ESP32-D0WDR2-V3",
         _ => "ESP32 in an unknown package",
     }
 }
@@ -195,7 +203,7 @@ mod tests {
         let chip = Chip::decode(ESP32_MAGIC, &EFUSE, 0x9604_2000, 0x15b, 0x03);
         assert_eq!(chip.mac.to_string(), "94:e6:86:24:8b:9c");
         assert!(chip.mac_crc_ok);
-        assert_eq!((chip.package, chip.revision_major), ("ESP32-D0WD", 3));
+        assert_eq!((chip.package, chip.revision_major), ("ESP32-D0WD-V3", 3));
         assert_eq!(chip.crystal_mhz, 40);
         assert!(!chip.single_core && !chip.flash_encrypted && !chip.strap_vdd_1v8);
     }
@@ -205,5 +213,15 @@ mod tests {
         let chip = Chip::decode(ESP32_MAGIC, &EFUSE, 0, 0xe1, 0x23);
         assert_eq!(chip.crystal_mhz, 26);
         assert!(chip.strap_vdd_1v8);
+    }
+
+    #[test]
+    fn names_of_packages() {
+        let name = |code, is_v3| package_name(code, is_v3, false);
+        assert_eq!([name(0, false), name(0, true)], ["ESP32-D0WDQ6", "ESP32-D0WDQ6-V3"]);
+        assert_eq!([name(1, false), name(1, true)], ["ESP32-D0WD", "ESP32-D0WD-V3"]);
+        assert_eq!([name(5, false), name(5, true)], ["ESP32-PICO-D4", "ESP32-PICO-V3"]);
+        assert_eq!([name(4, true), name(7, true)], ["ESP32-U4WDH", "ESP32-D0WDR2-V3"]);
+        assert_eq!(package_name(1, true, true), "ESP32-S0WD");
     }
 }

@@ -76,6 +76,9 @@ pub(crate) enum Failure {
     Erase(#[from] EraseError),
     #[error(transparent)]
     Write(#[from] WriteError),
+    /// As [`Self::Write`], and the diagnosis found write protection.
+    #[error("{error}: the flash is write protected")]
+    Refused { error: WriteError, for_ever: bool },
     #[error(transparent)]
     Reproduce(#[from] ReproduceError),
     #[error("no flash answers (id {0:02x?})")]
@@ -113,6 +116,7 @@ impl Failure {
             | Self::BadJournal { .. }
             | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
+            | Self::Write(WriteError::Read(ReadError::Range { .. }))
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
             Self::Chip(ChipError::Family { .. }) | Self::NoFlash(_) => Exit::WrongChip,
@@ -123,12 +127,16 @@ impl Failure {
             | Self::Status(StatusError::Session(error))
             | Self::Reproduce(ReproduceError::Session(error))
             | Self::Write(
-                WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
+                WriteError::Session(error)
+                | WriteError::TooManyRestarts { last: error, .. }
+                | WriteError::Read(ReadError::Session(error)),
             ) => session_exit(&error.cause),
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
-            Self::Protected(_)
+            Self::Refused { for_ever: true, .. } => Exit::Incurable,
+            Self::Refused { for_ever: false, .. }
+            | Self::Protected(_)
             | Self::Erase(EraseError::Refused { .. })
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
@@ -137,6 +145,7 @@ impl Failure {
             | Self::RomEntersQpi(_)
             | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
+            | Self::Write(WriteError::Read(ReadError::Damaged))
             | Self::File { .. }
             | Self::Io(_) => Exit::Failed,
         }
@@ -181,6 +190,9 @@ impl Failure {
             Self::Write(WriteError::Mismatch(mismatch)) if mismatch.is_blank() => Some(
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
+            ),
+            Self::Refused { for_ever: false, .. } => Some(
+                "`flasher protect clear` lifts it, and `--unprotect` does so before a write; the                  diagnosis is above",
             ),
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
@@ -239,6 +251,7 @@ fn session_exit(cause: &Cause) -> Exit {
         Cause::NoAnswer { .. }
         | Cause::Restarted { .. }
         | Cause::WrongBootMode { .. }
+        | Cause::DeadlinePassed
         | Cause::Deaf => Exit::NoAnswer,
         _ => Exit::Failed,
     }

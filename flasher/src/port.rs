@@ -1,5 +1,6 @@
 //! The byte port under a session: bytes, modem lines, and the clock.
 
+pub mod noisy;
 mod open;
 pub mod serial;
 pub mod virtual_board;

@@ -133,7 +133,9 @@ impl Report {
 
     /// Prints why the command ends.
     pub(crate) fn failure(&mut self, failure: &Failure) {
-        if let Failure::Write(WriteError::Mismatch(mismatch)) = failure {
+        if let Failure::Write(WriteError::Mismatch(mismatch))
+        | Failure::Refused { error: WriteError::Mismatch(mismatch), .. } = failure
+        {
             let _ = self.say(&Event::Mismatch { mismatch });
         }
         let (message, exit) = (failure.to_string(), failure.exit() as u8);

@@ -3,6 +3,7 @@
 mod error;
 #[cfg(test)]
 pub(crate) mod fake;
+mod recover;
 #[cfg(test)]
 mod tests;
 
@@ -21,6 +22,7 @@ use esp_protocol::{
 };
 
 pub use error::{Cause, SessionError, Step};
+pub use recover::LineTrouble;
 
 use crate::{
     port::{Port, PortError},
@@ -29,6 +31,8 @@ use crate::{
 
 /// Longest frame that a loader sends: a stub's read packet.
 const FRAME_BYTES_MAX: usize = 0x4000 + 64;
+/// The loader listens at any usual rate; this is where the boot log is readable too.
+pub const CONNECT_BAUD: u32 = 115_200;
 /// Usual wait for a response.
 pub const COMMAND_TIMEOUT: Duration = Duration::from_secs(3);
 /// Wait for the first response to a SYNC.
@@ -62,6 +66,15 @@ pub struct Session {
     warnings: Vec<Warning>,
     interrupt: Arc<AtomicBool>,
     damaged_count: u32,
+    recovery_count: u32,
+    /// Data blocks are no longer than this: short ones have a chance on a bad line.
+    pub(crate) block_bytes_max: u32,
+    /// Present rate in baud.
+    baud: u32,
+    /// How it was connected, to do so again after a reset.
+    strategies: Vec<ResetStrategy>,
+    /// No wait lasts beyond this point of the port's clock.
+    deadline: Option<Duration>,
     pub(crate) spi_idle: Option<crate::spi::IdleRegisters>,
     pub(crate) flash_bytes: Option<u32>,
 }
@@ -78,6 +91,11 @@ impl Session {
             warnings: Vec::new(),
             interrupt: Arc::default(),
             damaged_count: 0,
+            recovery_count: 0,
+            block_bytes_max: u32::MAX,
+            baud: CONNECT_BAUD,
+            strategies: Vec::new(),
+            deadline: None,
             spi_idle: None,
             flash_bytes: None,
         }
@@ -117,6 +135,17 @@ impl Session {
         self.damaged_count
     }
 
+    /// Present rate in baud.
+    #[must_use]
+    pub const fn baud(&self) -> u32 {
+        self.baud
+    }
+
+    /// Lets everything fail with [`Cause::DeadlinePassed`] from `deadline` of the port's clock on.
+    pub fn set_deadline(&mut self, deadline: Option<Duration>) {
+        self.deadline = deadline;
+    }
+
     /// The port.
     pub fn port(&mut self) -> &mut dyn Port {
         &mut *self.port
@@ -143,6 +172,7 @@ impl Session {
         strategies: &[ResetStrategy],
         attempts: u32,
     ) -> Result<(), SessionError> {
+        strategies.clone_into(&mut self.strategies);
         let mut boot_text = Vec::new();
         for strategy in strategies.iter().cycle().take(attempts.max(1) as usize) {
             self.discard_input()?;
@@ -276,7 +306,7 @@ impl Session {
         let old = if self.dialect == Dialect::Stub { old } else { 0 };
         self.command(&Request::ChangeBaudrate { new, old }, COMMAND_TIMEOUT)?;
         let step = Step::Command(Opcode::ChangeBaudrate);
-        self.port.set_baud(new).map_err(SessionError::at(step))?;
+        self.set_host_baud(new, step)?;
         self.port.wait(BAUD_SETTLE);
         self.discard_input()
     }
@@ -334,9 +364,18 @@ impl Session {
         Ok(())
     }
 
+    fn set_host_baud(&mut self, baud: u32, step: Step) -> Result<(), SessionError> {
+        self.port.set_baud(baud).map_err(SessionError::at(step))?;
+        self.baud = baud;
+        Ok(())
+    }
+
     fn check_interrupt(&self, step: Step) -> Result<(), SessionError> {
         if self.interrupt.load(Ordering::Relaxed) {
             return Err(SessionError { step, cause: Cause::Interrupted });
+        }
+        if self.deadline.is_some_and(|deadline| self.port.now() >= deadline) {
+            return Err(SessionError { step, cause: Cause::DeadlinePassed });
         }
         Ok(())
     }

@@ -14,6 +14,7 @@
 //! Nor does the ROM ever get `FLASH_END` or `FLASH_DEFL_END`, after which it would protect the
 //! whole chip (ROM-FACTS 5.4).
 
+mod image;
 mod prepared;
 #[cfg(test)]
 mod tests;
@@ -24,10 +25,14 @@ use std::fmt;
 use esp_protocol::MD5_BYTES;
 use serde::{Serialize, Serializer};
 
+pub use image::{Check, Skip, WriteOptions};
 pub use prepared::{Image, Prepared};
 pub use transfer::WriteReport;
 
-use crate::session::{Session, SessionError};
+use crate::{
+    flash::ReadError,
+    session::{Session, SessionError},
+};
 
 /// An MD5 that prints as hex digits.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -105,6 +110,9 @@ pub enum WriteError {
         /// First byte of the refused block.
         offset: u32,
     },
+    /// The flash could not be read back.
+    #[error(transparent)]
+    Read(#[from] ReadError),
     /// The line is too bad.
     #[error("gave up after {restarts} restarts: {last}")]
     TooManyRestarts {

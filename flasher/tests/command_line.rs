@@ -213,3 +213,13 @@ fn a_journal_undoes_a_change() {
     assert!(other.contains("0x000000 to 0x400000 is write protected"), "{other}");
     flasher(&["-p", "virtual:GD25Q32C", "protect", "restore", &journal]).assert().code(1);
 }
+
+#[test]
+fn a_mismatch_that_is_protection_ends_as_protected() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "app.bin", &vec![0x5a; 20_000]);
+    let port = ["-p", "virtual:wps-locked", "write", "--no-preflight", "0x10000", &path];
+    let assert = flasher(&port).assert().code(7);
+    let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(text.contains("write protected"), "{text}");
+}

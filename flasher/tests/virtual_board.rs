@@ -44,7 +44,7 @@ fn the_chip_of_issue_915_identifies_itself() {
     let chip = Chip::read(&mut session).unwrap();
     assert_eq!(chip.mac.to_string(), "94:e6:86:24:8b:9c");
     assert!(chip.mac_crc_ok);
-    assert_eq!((chip.package, chip.revision_major, chip.crystal_mhz), ("ESP32-D0WD", 3, 40));
+    assert_eq!((chip.package, chip.revision_major, chip.crystal_mhz), ("ESP32-D0WD-V3", 3, 40));
 }
 
 #[test]

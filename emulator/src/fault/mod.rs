@@ -1,3 +1,4 @@
 //! Faults as decorators: the production path knows nothing of them.
 
 pub mod flash;
+pub mod link;

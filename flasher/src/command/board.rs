@@ -3,8 +3,14 @@
 use std::sync::{Arc, atomic::AtomicBool};
 
 use esp32_flasher::{
-    chip::Chip, exit::Exit, identity::Identity, input::InputError, port, reset::ResetStrategy,
-    session::Session, stub::Stub,
+    chip::Chip,
+    exit::Exit,
+    identity::Identity,
+    input::InputError,
+    port,
+    reset::ResetStrategy,
+    session::{CONNECT_BAUD, Session},
+    stub::Stub,
 };
 
 use crate::{
@@ -13,8 +19,6 @@ use crate::{
     report::{Event, Report},
 };
 
-/// The loader listens at any usual rate; this is where the boot log is readable too.
-const CONNECT_BAUD: u32 = 115_200;
 const CONNECT_ATTEMPTS: u32 = 7;
 
 /// A connected board.

@@ -1,7 +1,7 @@
 //! `flasher doctor`, and the same engine after a mismatch.
 
 use esp32_flasher::{
-    diagnose::{Evidence, decide},
+    diagnose::{Diagnosis, Evidence, decide},
     identity::Identity,
     write::Image,
 };
@@ -20,31 +20,33 @@ pub(super) fn run(
 ) -> Result<(), Failure> {
     let identity = board.attach()?;
     let evidence = board.session.examine(&board.chip, &identity, None, args.probe)?;
-    tell(&evidence, report)
+    tell(&evidence, report).map(drop)
 }
 
-/// Says why the flash does not hold the image that `offset` is in.
+/// Says why the flash does not hold the image that `offset` is in; the diagnosis, unless `offset`
+/// is in none.
 pub(super) fn explain(
     board: &mut Board,
     identity: &Identity,
     images: &[Image],
     offset: u32,
     report: &mut Report,
-) -> Result<(), Failure> {
+) -> Result<Option<Diagnosis>, Failure> {
     let range = |image: &Image| {
         let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
         image.offset..image.offset.saturating_add(len)
     };
     let Some(image) = images.iter().find(|image| range(image).contains(&offset)) else {
-        return Ok(());
+        return Ok(None);
     };
     let range = range(image);
     let mut evidence = board.session.examine(&board.chip, identity, Some(range), None)?;
     evidence.differences = board.session.compare(image)?;
-    tell(&evidence, report)
+    tell(&evidence, report).map(Some)
 }
 
-fn tell(evidence: &Evidence, report: &mut Report) -> Result<(), Failure> {
+fn tell(evidence: &Evidence, report: &mut Report) -> Result<Diagnosis, Failure> {
     let diagnosis = decide(evidence);
-    Ok(report.say(&Event::Diagnosis { diagnosis: &diagnosis, evidence })?)
+    report.say(&Event::Diagnosis { diagnosis: &diagnosis, evidence })?;
+    Ok(diagnosis)
 }

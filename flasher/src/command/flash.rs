@@ -4,11 +4,12 @@ use std::{ops::Range, path::Path};
 
 use esp_protocol::response::Dialect;
 use esp32_flasher::{
+    diagnose::Remedy,
     flash::{BLOCK_BYTES, EraseReport, SECTOR_BYTES},
     input::{self, InputError},
     preflight::Changer,
     protect::Guard,
-    write::{Image, Prepared, WriteError},
+    write::{Check, Digest, Image, Prepared, Skip, WriteError, WriteOptions},
 };
 
 use super::{board::Board, doctor, gate};
@@ -59,10 +60,17 @@ pub(super) fn write(
         Err(Failure::Write(WriteError::NotTaken { offset })) => Some(*offset),
         _ => None,
     };
-    if let Some(offset) = refused_at {
-        doctor::explain(board, &identity, images, offset, report)?;
+    let diagnosis = match refused_at {
+        Some(offset) => doctor::explain(board, &identity, images, offset, report)?,
+        None => None,
+    };
+    match (result, diagnosis) {
+        (Err(Failure::Write(error)), Some(diagnosis)) if diagnosis.is_protection() => {
+            let for_ever = diagnosis.remedy == Remedy::ReplaceFlash;
+            return Err(Failure::Refused { error, for_ever });
+        }
+        (result, _) => result?,
     }
-    result?;
     guarded.unwrap_or(Ok(()))
 }
 
@@ -72,13 +80,23 @@ fn write_images(
     args: &WriteArgs,
     report: &mut Report,
 ) -> Result<(), Failure> {
+    let skip = match (args.resume, args.diff) {
+        (true, _) => Skip::Right,
+        (_, true) => Skip::Unchanged,
+        _ => Skip::Nothing,
+    };
+    let check = match (args.no_verify, args.read_back) {
+        (true, _) => Check::None,
+        (_, true) => Check::ReadBack,
+        _ => Check::Digest,
+    };
+    let options = WriteOptions { compress: !args.no_compress, skip, check };
     for image in images {
-        let prepared = Prepared::new(image, board.session.dialect(), !args.no_compress);
-        let done = board.session.write(&prepared, &mut |progress| report.progress(progress))?;
+        let observer = &mut |progress| report.progress(progress);
+        let done = board.session.write_image(image, options, observer)?;
         report.say(&Event::Written { file: &image.name, offset: image.offset, report: done })?;
-        if !args.no_verify {
-            board.session.verify(&prepared)?;
-            report.say(&verified(image, &prepared))?;
+        if check != Check::None {
+            report.say(&verified(image))?;
         }
     }
     Ok(())
@@ -110,13 +128,14 @@ pub(super) fn verify(
     for image in images {
         let prepared = Prepared::new(image, board.session.dialect(), false);
         board.session.verify(&prepared)?;
-        report.say(&verified(image, &prepared))?;
+        report.say(&verified(image))?;
     }
     Ok(())
 }
 
-fn verified<'a>(image: &'a Image, prepared: &Prepared) -> Event<'a> {
-    let (offset, len, md5) = (prepared.offset, prepared.len, prepared.digest);
+fn verified(image: &Image) -> Event<'_> {
+    let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
+    let (offset, md5) = (image.offset, Digest::of(&image.data));
     Event::Verified { file: &image.name, offset, len, md5 }
 }
 

@@ -177,14 +177,17 @@ fn write_written(
     offset: u32,
     report: &WriteReport,
 ) -> io::Result<()> {
-    let WriteReport { bytes, wire_bytes, elapsed, restarts } = report;
+    let WriteReport { bytes, skipped, wire_bytes, elapsed, restarts, baud } = report;
     let seconds = elapsed.as_secs_f64();
     write!(
         out,
         "Wrote {bytes} bytes ({wire_bytes} sent) at {offset:#010x} in {seconds:.1} s from {file}"
     )?;
+    if *skipped > 0 {
+        write!(out, ", {skipped} were right already")?;
+    }
     if *restarts > 0 {
-        write!(out, ", {restarts} times begun again")?;
+        write!(out, ", {restarts} times begun again, {baud} baud at the end")?;
     }
     writeln!(out)
 }

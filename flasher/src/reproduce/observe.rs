@@ -8,6 +8,7 @@ use super::{Observation, ReproduceError, StepReport, play::Play};
 use crate::{
     session::{Session, SessionError},
     spi::{Instruction, opcode},
+    status::Persistence,
     write::Digest,
 };
 
@@ -15,10 +16,6 @@ use crate::{
 const NO_TIME: Duration = Duration::from_millis(100);
 const CHIP_ERASE_LIMIT: Duration = Duration::from_secs(400);
 const WRITE_LIMIT: Duration = Duration::from_secs(2);
-/// Writes of the first register or two, of the second, and of the third.
-const WRITE_STATUS: u8 = 0x01;
-const WRITE_STATUS_2: u8 = 0x31;
-const WRITE_STATUS_3: u8 = 0x11;
 
 impl Play {
     pub(super) fn flash_id(
@@ -76,7 +73,11 @@ impl Play {
             step.value
         );
         let mut session = self.connect_slowly()?;
-        write_status_in_all_forms(&mut session, step)?;
+        let values = step.value.to_le_bytes();
+        let values = values.get(..usize::from(step.bytes)).unwrap_or(&values);
+        let persistence =
+            if step.non_volatile { Persistence::NonVolatile } else { Persistence::Volatile };
+        session.write_status_burst(values, persistence)?;
         // The command reads the registers back and so gives the part its time.
         session.wait_flash_ready(WRITE_LIMIT)?;
         Ok(())
@@ -132,29 +133,4 @@ impl Play {
 fn is_blank(session: &mut Session) -> Result<bool, SessionError> {
     let bytes = session.flash_bytes();
     Ok(Digest(session.flash_md5(0, bytes)?) == Digest::of_erased(bytes))
-}
-
-fn write_status_in_all_forms(
-    session: &mut Session,
-    step: WriteStatusStep,
-) -> Result<(), SessionError> {
-    let [first, second, third, _] = step.value.to_le_bytes();
-    let enable =
-        if step.non_volatile { opcode::WRITE_ENABLE } else { opcode::WRITE_ENABLE_VOLATILE };
-    let mut forms: Vec<(u8, Vec<u8>)> = Vec::new();
-    if step.bytes == 2 {
-        forms.push((WRITE_STATUS, vec![first, second]));
-    }
-    forms.push((WRITE_STATUS, vec![first]));
-    if step.bytes >= 2 {
-        forms.push((WRITE_STATUS_2, vec![second]));
-    }
-    if step.bytes >= 3 {
-        forms.push((WRITE_STATUS_3, vec![third]));
-    }
-    for (code, data) in forms {
-        session.spi(&Instruction::new(enable))?;
-        session.spi(&Instruction::new(code).writing(&data))?;
-    }
-    session.spi(&Instruction::new(opcode::WRITE_DISABLE)).map(drop)
 }

@@ -96,6 +96,12 @@ pub enum Cause {
         /// Bytes received.
         got: usize,
     },
+    /// A reset was needed, and it ended the stub.
+    #[error("the stub is gone: the chip had to be reset")]
+    StubLost,
+    /// The time given to the whole session is over.
+    #[error("the time limit has passed")]
+    DeadlinePassed,
     /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
@@ -117,6 +123,27 @@ pub enum Cause {
 const DOWNLOAD_STRAP_MASK: u8 = 0x18;
 
 impl Cause {
+    /// Doing it again may help: bytes were damaged or lost, or the chip restarted.
+    #[must_use]
+    pub const fn is_line_trouble(&self) -> bool {
+        match self {
+            Self::NoAnswer { .. } | Self::Restarted { .. } | Self::Payload { .. } => true,
+            Self::Refused { code } => matches!(
+                code,
+                ErrorCode::InvalidMessage
+                    | ErrorCode::InvalidChecksum
+                    | ErrorCode::Inflate
+                    | ErrorCode::Adler
+                    | ErrorCode::StubLength
+                    | ErrorCode::StubChecksum
+                    | ErrorCode::StubInflate
+                    | ErrorCode::StubNotEnoughData
+                    | ErrorCode::Unknown(_)
+            ),
+            _ => false,
+        }
+    }
+
     /// No answer to a SYNC; the boot log may say why.
     pub(crate) fn from_boot_text(text: &[u8]) -> Self {
         match boot_strap(text) {

@@ -30,6 +30,8 @@ const RESYNC_TRIES: u32 = 5;
 pub struct WriteReport {
     /// Bytes of flash written.
     pub bytes: u64,
+    /// Bytes of them that were right already and were not written.
+    pub skipped: u64,
     /// Bytes that went over the line as data.
     pub wire_bytes: u64,
     /// Time that it took.
@@ -37,6 +39,8 @@ pub struct WriteReport {
     pub elapsed: Duration,
     /// Times that a transfer had to be begun again.
     pub restarts: u32,
+    /// Rate at the end, in baud.
+    pub baud: u32,
 }
 
 /// Progress over all pieces of one image.
@@ -78,9 +82,11 @@ impl Session {
         }
         Ok(WriteReport {
             bytes: prepared.len.into(),
+            skipped: 0,
             wire_bytes: prepared.wire_bytes(),
             elapsed: self.port().now().saturating_sub(start),
             restarts: meter.restarts,
+            baud: self.baud(),
         })
     }
 
@@ -101,7 +107,7 @@ impl Session {
                     let offset = piece.offset + reached;
                     return Err(WriteError::NotTaken { offset });
                 }
-                _ if !is_line_trouble(&error.cause) => return Err(error.into()),
+                _ if !error.cause.is_line_trouble() => return Err(error.into()),
                 _ if failures > RESTARTS_MAX => {
                     return Err(WriteError::TooManyRestarts {
                         restarts: meter.restarts,
@@ -129,7 +135,7 @@ impl Session {
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {
         let rest = bytes.get(*reached as usize..).unwrap_or_default();
-        let block_size = self.dialect().block_bytes_max();
+        let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
         let begin = Begin {
             size: u32::try_from(rest.len()).unwrap_or(u32::MAX),
             blocks: block_count(rest, block_size),
@@ -157,7 +163,7 @@ impl Session {
         stream: &[u8],
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {
-        let block_size = self.dialect().block_bytes_max();
+        let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
         let blocks = block_count(stream, block_size);
         let begin = Begin {
             size: piece.len,
@@ -192,23 +198,4 @@ fn erase_timeout(bytes: u32) -> Duration {
 
 fn program_timeout(bytes: u32) -> Duration {
     COMMAND_TIMEOUT + PROGRAM_TIMEOUT_PER_MIB * bytes.div_ceil(1 << 20)
-}
-
-/// Beginning again may help: bytes were damaged or lost.
-fn is_line_trouble(cause: &Cause) -> bool {
-    match cause {
-        Cause::NoAnswer { .. } => true,
-        Cause::Refused { code } => matches!(
-            code,
-            ErrorCode::InvalidMessage
-                | ErrorCode::InvalidChecksum
-                | ErrorCode::Inflate
-                | ErrorCode::Adler
-                | ErrorCode::StubLength
-                | ErrorCode::StubChecksum
-                | ErrorCode::StubInflate
-                | ErrorCode::StubNotEnoughData
-        ),
-        _ => false,
-    }
 }

@@ -1,0 +1,172 @@
+//! Bad lines and resets: a verified flash or a typed error, and always an end.
+
+#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+
+use std::{
+    sync::{Arc, Mutex},
+    time::Duration,
+};
+
+use esp32_emulator::{board::Board, fault::link::LinkNoise, flash::NorFlash, time};
+use esp32_flasher::{
+    port::{
+        noisy::{NoiseReport, NoisyPort},
+        virtual_board::{VirtualPort, factory_board},
+    },
+    reset::ResetStrategy,
+    session::{CONNECT_BAUD, Cause, Session, SessionError},
+    write::{Check, Image, Skip, WriteError, WriteOptions, WriteReport},
+};
+
+/// No write of these tests may take longer, in the time of the board.
+const LIMIT: Duration = Duration::from_secs(300);
+
+type Shared = Arc<Mutex<Board<NorFlash>>>;
+
+fn image(len: usize) -> Image {
+    let data = (0..len as u32).map(|at| (at.wrapping_mul(2_654_435_761) >> 23) as u8).collect();
+    Image { name: "image".into(), offset: 0x1_0000, data }
+}
+
+fn noise(per_million: u32) -> LinkNoise {
+    LinkNoise {
+        flips_per_million: per_million,
+        drops_per_million: per_million,
+        doubles_per_million: per_million,
+        delays_per_million: per_million * 4,
+        delay_max: time::Duration::from_millis(150),
+    }
+}
+
+struct Run {
+    result: Result<WriteReport, WriteError>,
+    seen: NoiseReport,
+    took: Duration,
+    board: Shared,
+    baud: u32,
+}
+
+fn run(image: &Image, options: WriteOptions, per_million: u32, resets: u32, seed: u64) -> Run {
+    let board = Arc::new(Mutex::new(factory_board("GD25Q32C").unwrap()));
+    let port = VirtualPort::new("virtual", Arc::clone(&board));
+    let port = NoisyPort::new(port, noise(per_million), resets, seed);
+    let seen = port.report();
+    let mut session = Session::new(Box::new(port));
+    let start = session.port().now();
+    session.set_deadline(Some(start + LIMIT));
+    let result = write(&mut session, image, options);
+    let took = session.port().now() - start;
+    let seen = *seen.lock().unwrap();
+    Run { result, seen, took, board, baud: session.baud() }
+}
+
+fn write(
+    session: &mut Session,
+    image: &Image,
+    options: WriteOptions,
+) -> Result<WriteReport, WriteError> {
+    session.connect(&[ResetStrategy::unix_tight()], 7)?;
+    session.repeat::<_, SessionError>(|session| session.attach_flash().map(drop))?;
+    // A damaged id could have told another size.
+    session.repeat::<_, SessionError>(|session| session.set_flash_bytes(4 << 20))?;
+    session.write_image(image, options, &mut |_| {})
+}
+
+fn holds(board: &Shared, image: &Image) -> bool {
+    let mut cells = vec![0; image.data.len()];
+    board.lock().unwrap().flash().read_cells(image.offset, &mut cells);
+    cells == image.data
+}
+
+#[test]
+fn hundreds_of_bad_lines_end_with_a_verified_flash_or_an_error() {
+    let image = image(24_000);
+    let (mut verified, mut failed, mut mended) = (0, 0, 0);
+    let mut all = NoiseReport::default();
+    for seed in 0..300 {
+        let per_million = [10, 40, 120, 600][seed as usize % 4];
+        let resets = [0, 10_000][seed as usize / 4 % 2];
+        let options = WriteOptions { compress: seed % 3 == 0, ..WriteOptions::default() };
+        let run = run(&image, options, per_million, resets, seed);
+        assert!(run.took <= LIMIT + Duration::from_secs(1), "{seed}: {:?}", run.took);
+        match run.result {
+            Ok(report) => {
+                verified += 1;
+                mended += u32::from(report.restarts > 0);
+                assert!(holds(&run.board, &image), "seed {seed}: a false success");
+            }
+            Err(WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. }) => {
+                failed += 1;
+                assert!(!matches!(error.cause, Cause::Port(_)), "seed {seed}: {error}");
+            }
+            Err(WriteError::Mismatch(_) | WriteError::NotTaken { .. } | WriteError::Read(_)) => {
+                failed += 1;
+            }
+        }
+        for (sum, part) in [(&mut all.sent, run.seen.sent), (&mut all.received, run.seen.received)]
+        {
+            sum.flips += part.flips;
+            sum.drops += part.drops;
+            sum.doubles += part.doubles;
+            sum.delays += part.delays;
+        }
+        all.resets += run.seen.resets;
+    }
+    println!("{verified} verified ({mended} of them mended), {failed} failed, {all:?}");
+    for side in [all.sent, all.received] {
+        assert!(
+            side.flips > 0 && side.drops > 0 && side.doubles > 0 && side.delays > 0,
+            "{side:?}"
+        );
+    }
+    assert!(all.resets > 0);
+    assert!(verified > 200 && mended > 50, "{verified} {mended}");
+}
+
+#[test]
+fn repeated_errors_bring_the_rate_down() {
+    let image = image(60_000);
+    let slower = (0..12).filter(|seed| {
+        let run = run(&image, WriteOptions::default(), 100, 0, *seed);
+        run.result.is_ok() && run.baud < CONNECT_BAUD
+    });
+    assert!(slower.count() > 0);
+}
+
+fn quiet(board: &Shared) -> Session {
+    let mut session = Session::new(Box::new(VirtualPort::new("virtual", Arc::clone(board))));
+    session.connect(&[ResetStrategy::unix_tight()], 7).unwrap();
+    session.attach_flash().unwrap();
+    session
+}
+
+#[test]
+fn an_interrupted_write_goes_on_where_it_was() {
+    let image = image(0x1_8000);
+    let board = Arc::new(Mutex::new(factory_board("GD25Q32C").unwrap()));
+    board.lock().unwrap().flash_mut().load_image(image.offset, &image.data[..0x9800]);
+    let options = WriteOptions { skip: Skip::Right, check: Check::ReadBack, ..Default::default() };
+    let report = quiet(&board).write_image(&image, options, &mut |_| {}).unwrap();
+    assert_eq!(report.skipped, 0x9000, "whole sectors");
+    assert!(holds(&board, &image));
+    let report = quiet(&board).write_image(&image, options, &mut |_| {}).unwrap();
+    assert_eq!((report.skipped, report.wire_bytes), (0x1_8000, 0), "all is right");
+}
+
+#[test]
+fn a_difference_is_written_and_its_neighbours_stay() {
+    let image = image(0x2_0123);
+    let board = Arc::new(Mutex::new(factory_board("GD25Q32C").unwrap()));
+    let mut old = image.data.clone();
+    old[0x5000] ^= 1;
+    old[0x2_0100] ^= 1;
+    old.extend([0xa5; 0x2000]);
+    board.lock().unwrap().flash_mut().load_image(image.offset, &old);
+    let options = WriteOptions { skip: Skip::Unchanged, ..WriteOptions::default() };
+    let report = quiet(&board).write_image(&image, options, &mut |_| {}).unwrap();
+    assert_eq!(report.skipped, 0x2_1000 - 0x2000, "two sectors were written");
+    assert!(holds(&board, &image));
+    let mut behind = vec![0; 0x2000 - 0x123];
+    board.lock().unwrap().flash().read_cells(0x1_0000 + 0x2_0123, &mut behind);
+    assert!(behind.iter().all(|byte| *byte == 0xa5));
+}
