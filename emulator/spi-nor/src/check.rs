@@ -71,7 +71,8 @@ impl Part {
         if changes.is_empty() {
             return Self::parse(text, origin);
         }
-        let syntax = |error| PartError::Syntax { origin: origin.to_owned(), error: Box::new(error) };
+        let syntax =
+            |error| PartError::Syntax { origin: origin.to_owned(), error: Box::new(error) };
         let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
         merge(&mut table, changes);
         let part: Self = table.try_into().map_err(syntax)?;

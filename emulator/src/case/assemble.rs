@@ -1,8 +1,8 @@
 //! From a board file to a board.
 
-use std::{fs, path::Path};
-
-use spi_nor::part::{BitKind, Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget};
+use spi_nor::part::{
+    BitKind, Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget,
+};
 
 use crate::{
     board::{Board, BoardSetup},
@@ -66,7 +66,8 @@ impl LoadedBoard {
         nor.set_pull_level(if pins.data_pull == Level::High { 0xff } else { 0x00 });
         nor.set_supply_mv(self.file.power.supply_mv.get());
         let _ = nor.take_dirty();
-        let causes = Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
+        let causes =
+            Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
         Ok(BoardFlash::new(nor, self.file.faults.clone(), causes))
     }
 
@@ -114,8 +115,7 @@ impl LoadedBoard {
             }
             (None, Some(path)) => {
                 let path = self.folder.join(path);
-                let text = fs::read_to_string(&path)
-                    .map_err(|cause| CaseError::Read { path: path.clone(), cause })?;
+                let text = super::read_text(&path)?;
                 ("flash.part-file", path.display().to_string(), text)
             }
             _ => return Err(self.wrong("flash", Inconsistency::PartOrFile)),
@@ -126,7 +126,9 @@ impl LoadedBoard {
         let faults = part.faults();
         if !faults.is_empty() {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
-            return Err(self.wrong("flash.overrides", Inconsistency::ChangedPart(faults.join("; "))));
+            return Err(
+                self.wrong("flash.overrides", Inconsistency::ChangedPart(faults.join("; ")))
+            );
         }
         Ok(part)
     }
@@ -258,7 +260,9 @@ impl LoadedBoard {
             nor.load_image(pattern.at, &image::bootable(pattern.seed, bytes));
         }
         if let Some(file) = &image.file {
-            let data = read(&self.folder.join(&file.path))?;
+            let path = self.folder.join(&file.path);
+            let data = super::read_at_most(&path, usize::try_from(capacity).unwrap_or(usize::MAX))
+                .map_err(|cause| CaseError::Read { path, cause })?;
             check("flash.image.file", file.at, data.len())?;
             nor.load_image(file.at, &data);
         }
@@ -287,10 +291,6 @@ impl LoadedBoard {
     fn wrong(&self, key: &'static str, problem: Inconsistency) -> CaseError {
         CaseError::Inconsistent { file: self.origin.clone(), key, problem }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CaseError> {
-    fs::read(path).map_err(|cause| CaseError::Read { path: path.to_owned(), cause })
 }
 
 /// Which register writes the part takes, and what they clear.

@@ -121,7 +121,13 @@ impl BoardFlash {
     }
 
     /// What a register write causes besides.
-    fn after_register_write(&mut self, now: Instant, mosi: &[u8], before: &Before, trace: &mut Trace) {
+    fn after_register_write(
+        &mut self,
+        now: Instant,
+        mosi: &[u8],
+        before: &Before,
+        trace: &mut Trace,
+    ) {
         let Some((&opcode, data)) = mosi.split_first() else { return };
         let changed = before.stored != self.stored();
         let repairs = self.causes.row_repair.as_ref().is_none_or(|by| by.contains(&opcode));

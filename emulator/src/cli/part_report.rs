@@ -179,7 +179,8 @@ fn registers(part: &Part) -> Vec<String> {
         let factory = part.factory_value(*name);
         let names: Vec<_> = register.bits.iter().map(|bit| bit.name.as_str()).collect();
         let register_name = upper(*name);
-        lines.push(format!("{register_name} ({read}, factory {factory:#04x}): {}", names.join(" ")));
+        lines
+            .push(format!("{register_name} ({read}, factory {factory:#04x}): {}", names.join(" ")));
         for kind in KINDS {
             let of_kind: Vec<_> = register
                 .bits
