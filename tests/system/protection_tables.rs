@@ -10,6 +10,7 @@ use esp32_emulator::flash::protected_range;
 use spi_nor::catalog;
 use spi_nor::part::{Part, Protection, RegisterName};
 
+mod operations;
 mod textbook;
 
 /// The four register bytes of a table row.
@@ -49,6 +50,8 @@ fn decoded(part: &Part, bytes: Bytes) -> Range<u32> {
 struct Row {
     bytes: Bytes,
     range: Range<u32>,
+    /// Value of the BP bits as printed; 0 where the table prints none.
+    block_protect: u8,
     basis: String,
     line: String,
 }
@@ -81,6 +84,7 @@ fn tables() -> BTreeMap<String, Vec<Row>> {
                     cr_or_fr: byte(cells["cr_or_fr"]),
                 },
                 range: if start == end { 0..0 } else { start..end },
+                block_protect: cells["bp"].parse().unwrap_or(0),
                 basis: cells["basis"].to_owned(),
                 line: line.to_owned(),
             };

@@ -1,7 +1,5 @@
 //! From a board file to a board.
 
-use std::{fs, path::Path};
-
 use spi_nor::part::{
     BitKind, Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget,
 };
@@ -117,8 +115,7 @@ impl LoadedBoard {
             }
             (None, Some(path)) => {
                 let path = self.folder.join(path);
-                let text = fs::read_to_string(&path)
-                    .map_err(|cause| CaseError::Read { path: path.clone(), cause })?;
+                let text = super::read_text(&path)?;
                 ("flash.part-file", path.display().to_string(), text)
             }
             _ => return Err(self.wrong("flash", Inconsistency::PartOrFile)),
@@ -263,7 +260,9 @@ impl LoadedBoard {
             nor.load_image(pattern.at, &image::bootable(pattern.seed, bytes));
         }
         if let Some(file) = &image.file {
-            let data = read(&self.folder.join(&file.path))?;
+            let path = self.folder.join(&file.path);
+            let data = super::read_at_most(&path, usize::try_from(capacity).unwrap_or(usize::MAX))
+                .map_err(|cause| CaseError::Read { path, cause })?;
             check("flash.image.file", file.at, data.len())?;
             nor.load_image(file.at, &data);
         }
@@ -292,10 +291,6 @@ impl LoadedBoard {
     fn wrong(&self, key: &'static str, problem: Inconsistency) -> CaseError {
         CaseError::Inconsistent { file: self.origin.clone(), key, problem }
     }
-}
-
-fn read(path: &Path) -> Result<Vec<u8>, CaseError> {
-    fs::read(path).map_err(|cause| CaseError::Read { path: path.to_owned(), cause })
 }
 
 /// Which register writes the part takes, and what they clear.

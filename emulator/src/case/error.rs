@@ -77,6 +77,12 @@ pub enum Inconsistency {
         /// Those that exist.
         known: String,
     },
+    /// A number of status registers that no tool reads or writes.
+    #[error("{bytes} status bytes, allowed: 1 to 3")]
+    StatusBytes {
+        /// The number.
+        bytes: u8,
+    },
     /// The register has no such bit.
     #[error("the part has no bit {bit}")]
     NoSuchBit {

@@ -16,7 +16,10 @@ mod values;
 #[cfg(test)]
 mod tests;
 
-use std::path::{Path, PathBuf};
+use std::{
+    io::{self, Read},
+    path::{Path, PathBuf},
+};
 
 pub use assemble::CaseBoard;
 pub use board_file::{
@@ -101,10 +104,32 @@ pub fn load(name: &str) -> Result<LoadedBoard, CaseError> {
 ///
 /// The file cannot be read, or is not what the schema allows.
 pub fn load_file(path: &Path) -> Result<LoadedBoard, CaseError> {
-    let text = std::fs::read_to_string(path)
-        .map_err(|cause| CaseError::Read { path: path.to_owned(), cause })?;
+    let text = read_text(path)?;
     let folder = path.parent().unwrap_or(Path::new("."));
     parse(&path.display().to_string(), &text, folder)
+}
+
+/// Longest board or part file, in bytes.
+const LONGEST_FILE: usize = 256 * 1024;
+
+/// Reads a text file of reasonable length.
+fn read_text(path: &Path) -> Result<String, CaseError> {
+    let fail = |cause| CaseError::Read { path: path.to_owned(), cause };
+    let bytes = read_at_most(path, LONGEST_FILE).map_err(fail)?;
+    if bytes.len() > LONGEST_FILE {
+        let what = format!("longer than {LONGEST_FILE} bytes, the most that is allowed");
+        return Err(fail(io::Error::new(io::ErrorKind::FileTooLarge, what)));
+    }
+    String::from_utf8(bytes)
+        .map_err(|error| fail(io::Error::new(io::ErrorKind::InvalidData, error)))
+}
+
+/// The file, or one byte more than `limit` of a longer one.
+fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
+    let mut bytes = Vec::new();
+    let most = u64::try_from(limit).unwrap_or(u64::MAX).saturating_add(1);
+    std::fs::File::open(path)?.take(most).read_to_end(&mut bytes)?;
+    Ok(bytes)
 }
 
 /// Reads the text of a board file; `origin` names it in messages.
@@ -165,6 +190,13 @@ impl LoadedBoard {
         for flash in std::iter::once(&self.file.flash).chain(hypotheses) {
             if flash.part.is_some() == flash.part_file.is_some() {
                 return wrong("flash", Inconsistency::PartOrFile);
+            }
+        }
+        let plays = self.file.hypotheses.values().filter_map(|other| other.play.as_ref());
+        let own = self.file.case.as_ref().map(|story| &story.play);
+        for step in own.into_iter().chain(plays).flatten() {
+            if let Some(problem) = step.problem() {
+                return wrong("play", problem);
             }
         }
         if let Some(name) = self.file.case.as_ref().and_then(|case| case.default_hypothesis.clone())

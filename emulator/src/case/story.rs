@@ -2,6 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::Inconsistency;
+
 /// One public report.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -99,6 +101,27 @@ pub enum Step {
     Instruction(InstructionStep),
     /// Change the flash supply.
     Supply(SupplyStep),
+}
+
+/// No part of the catalogue is larger; a step that writes more is a mistake.
+const LARGEST_ARRAY: u32 = 0x1000_0000;
+
+impl Step {
+    /// A value that no part can take.
+    pub(super) fn problem(&self) -> Option<Inconsistency> {
+        match self {
+            Self::Write(write) => {
+                let end = u64::from(write.at) + u64::from(write.bytes);
+                (end > u64::from(LARGEST_ARRAY))
+                    .then_some(Inconsistency::BeyondArray { end, capacity: LARGEST_ARRAY })
+            }
+            Self::ReadStatus(ReadStatusStep { bytes, .. })
+            | Self::WriteStatus(WriteStatusStep { bytes, .. }) => {
+                (!(1..=3).contains(bytes)).then_some(Inconsistency::StatusBytes { bytes: *bytes })
+            }
+            _ => None,
+        }
+    }
 }
 
 /// A step without inputs: `boot = {}`.

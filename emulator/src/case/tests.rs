@@ -2,6 +2,9 @@ use std::path::Path;
 
 use super::*;
 
+mod board_files;
+mod quirks;
+
 fn parse_text(text: &str) -> Result<LoadedBoard, CaseError> {
     parse("board.toml", text, Path::new("."))
 }

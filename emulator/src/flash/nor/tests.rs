@@ -214,6 +214,16 @@ fn q17_enter_qpi_by_a_status_probe_deafens_single_line_commands() {
     let mut bench = Bench::new("IS25LP128");
     bench.spi(&[0x35], 1);
     assert_eq!(bench.spi(&[0x9F], 3), [0xFF; 3]);
+    bench.spi(&[0xF5], 0);
+    assert_eq!(bench.spi(&[0x9F], 3), [0xFF; 3]);
+    bench.flash.host_reset(bench.now);
+    assert_eq!(bench.spi(&[0x9F], 3), [0xFF; 3]);
+    let (mosi, mut miso) = ([0xF5], []);
+    let command_lines = CommandLines::Four;
+    let mut transaction = Transaction { mosi: &mosi, miso: &mut miso, command_lines };
+    bench.flash.transfer(bench.now, &mut transaction, &mut bench.trace);
+    assert_eq!(bench.spi(&[0x9F], 1), [0x9D]);
+    bench.spi(&[0x35], 1);
     bench.flash.power_cycle(bench.now);
     assert_eq!(bench.spi(&[0x9F], 1), [0x9D]);
 }

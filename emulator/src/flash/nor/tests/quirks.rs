@@ -22,6 +22,154 @@ impl Bench {
     }
 }
 
+/// The unlock of the flasher stub up to esptool 5.2: 35h, bit 9 kept, one 01h with two bytes.
+fn legacy_stub_unlock(bench: &mut Bench) {
+    let second = bench.spi(&[0x35], 1)[0];
+    bench.change(&[0x01, 0x00, second & 0x02]);
+}
+
+#[test]
+fn q02_the_stub_keeps_bit_9_and_nothing_else_and_sees_no_failure() {
+    let mut bench = Bench::new("W25Q128FV");
+    bench.change(&[0x01, 0x1C, 0x42]);
+    legacy_stub_unlock(&mut bench);
+    assert_eq!(bench.status(), [0x00, 0x02]);
+    // A part that wants one byte each does not execute it, and only the contents tell (Q3).
+    let mut bench = Bench::new("GD25Q128E");
+    bench.change(&[0x01, 0x1C]);
+    legacy_stub_unlock(&mut bench);
+    assert_eq!(bench.status(), [0x1E, 0x00]);
+    assert!(!bench.programs(0));
+}
+
+/// `write_flash_status --bytes 2 --non-volatile 0`, the host slower than the part.
+fn recipe(bench: &mut Bench) {
+    for mosi in [&[0x01, 0x00, 0x00][..], &[0x01, 0x00], &[0x31, 0x00]] {
+        bench.change(mosi);
+    }
+    bench.spi(&[0x04], 0);
+}
+
+#[test]
+fn q07_one_recipe_separates_three_populations() {
+    // Bits set and free to clear, whichever form the part takes.
+    for name in ["W25Q128FV", "GD25Q128E", "GD25LQ32", "W25Q64FV"] {
+        let mut bench = Bench::new(name);
+        for mosi in [&[0x01, 0x1C, 0x00][..], &[0x01, 0x1C]] {
+            bench.change(mosi);
+        }
+        assert!(!bench.programs(0), "{name}");
+        recipe(&mut bench);
+        assert!(bench.programs(0), "{name}");
+    }
+    // Nothing set: nothing changes and it was no protection.
+    let mut bench = Bench::new("W25Q128FV");
+    recipe(&mut bench);
+    assert_eq!(bench.status(), [0x00, 0x00]);
+    assert!(bench.programs(0));
+    // Not writable: locked registers, or a supply below write-inhibit.
+    let mut bench = Bench::new("GD25Q32B");
+    bench.change(&[0x01, 0x9C, 0x01]);
+    recipe(&mut bench);
+    assert_eq!(bench.status(), [0x9C, 0x01]);
+    let mut bench = Bench::new("W25Q128FV");
+    bench.change(&[0x01, 0x1C, 0x02]);
+    bench.flash.set_supply_mv(bench.flash.part().write_inhibit_mv - 1);
+    recipe(&mut bench);
+    assert_eq!(bench.status(), [0x1C, 0x02]);
+    assert!(!bench.programs(0));
+}
+
+#[test]
+fn q16_byte_program_parts_power_up_locked() {
+    let mut bench = Bench::new("SST25VF032B");
+    assert_eq!(bench.protected(), 0..0x40_0000);
+    assert!(!bench.programs(0));
+    bench.change(&[0x01, 0x00]);
+    assert!(bench.programs(0));
+    bench.flash.power_cycle(bench.now);
+    assert!(!bench.programs(1));
+}
+
+#[test]
+fn q19_50h_means_three_things() {
+    // Volatile write enable: no latch.
+    let mut bench = Bench::new("GD25Q128E");
+    bench.spi(&[0x50], 0);
+    assert!(!bench.flash.write_enable_latch());
+    bench.spi(&[0x01, 0x1C], 0);
+    assert_eq!(bench.status()[0], 0x1C);
+    bench.flash.power_cycle(bench.now);
+    assert_eq!(bench.status()[0], 0x00);
+    // Enable status write: the write stays until power goes, as all of this part's bits do.
+    let mut bench = Bench::new("SST25VF032B");
+    bench.spi(&[0x50], 0);
+    bench.spi(&[0x01, 0x00], 0);
+    bench.wait();
+    assert_eq!(bench.spi(&[0x05], 1)[0] & 0x3C, 0x00);
+    // Clear flag status: a status write is not enabled by it.
+    let mut bench = Bench::new("MT25QL128");
+    bench.spi(&[0x50], 0);
+    bench.spi(&[0x01, 0x1C], 0);
+    bench.wait();
+    assert_eq!(bench.spi(&[0x05], 1)[0] & 0x1C, 0x00);
+}
+
+#[test]
+fn q21_the_srp_table() {
+    let locked = |name: &str, sr1: u8, sr2: u8, wp_high: bool, cycle: bool| {
+        let mut bench = Bench::new(name);
+        bench.change(&[0x01, sr1, sr2]);
+        if cycle {
+            bench.flash.power_cycle(bench.now);
+        }
+        bench.flash.set_pins(Pins { wp_high, hold_high: true });
+        let before = bench.status()[0] & 0x04;
+        bench.change(&[0x01, sr1 & 0x80 | 0x04, sr2]);
+        bench.status()[0] & 0x04 == before
+    };
+    // Name, SRP0, SRP1, WP# high, power cycle between, locked.
+    let rows = [
+        ("GD25Q32B", 0x00, 0x00, false, false, false),
+        ("GD25Q32B", 0x80, 0x00, true, false, false),
+        ("GD25Q32B", 0x80, 0x00, false, false, true),
+        ("GD25Q32B", 0x00, 0x01, true, false, true),
+        ("GD25Q32B", 0x00, 0x01, true, true, false),
+        ("GD25Q32B", 0x80, 0x01, true, false, true),
+        ("GD25Q32B", 0x80, 0x01, true, true, true),
+        ("W25Q128FV", 0x80, 0x01, true, false, true),
+        ("W25Q128FV", 0x80, 0x01, true, true, false),
+    ];
+    for (name, sr1, sr2, wp_high, cycle, expected) in rows {
+        let found = locked(name, sr1, sr2, wp_high, cycle);
+        assert_eq!(found, expected, "{name} {sr1:02x} {sr2:02x} WP# {wp_high} cycle {cycle}");
+    }
+}
+
+#[test]
+fn q36_erase_refused_and_program_allowed_gives_the_and_of_both_images() {
+    let mut bench = Bench::new("W25Q128FV");
+    bench.flash.load_image(0x00FF_0000, &[0b1010_1010; 0x100]);
+    bench.change(&[0x01, 0x44]);
+    bench.at(0xD8, 0x00FF_0000, &[]);
+    bench.at(0x02, 0x00FF_0000, &[0b1100_1100]);
+    assert_eq!(bench.cell(0x00FF_0000), 0b1000_1000);
+    assert_eq!(bench.denials().len(), 1);
+}
+
+#[test]
+fn q37_the_latch_reads_back_on_every_part() {
+    for part in catalog::parse_all().unwrap() {
+        let name = part.name.clone();
+        let mut bench = Bench::of(part);
+        let before = bench.spi(&[0x05], 1)[0];
+        bench.spi(&[0x06], 0);
+        assert_eq!(bench.spi(&[0x05], 1)[0], before | 0x02, "{name}");
+        bench.spi(&[0x04], 0);
+        assert_eq!(bench.spi(&[0x05], 1)[0], before, "{name}");
+    }
+}
+
 #[test]
 fn q04_other_gigadevices_take_sixteen_bits_and_no_31h() {
     let mut bench = Bench::new("GD25LQ32");
