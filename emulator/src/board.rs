@@ -5,6 +5,7 @@
 //! result does not depend on how the received bytes are cut into calls.
 
 mod framing;
+mod line;
 mod setup;
 mod wiring;
 
@@ -236,18 +237,6 @@ impl<F: SpiDevice> Board<F> {
         self.restart(now, ResetCause::PowerOn);
     }
 
-    /// Stores the host's rate; `None` = the transport has none.
-    pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
-        self.advance(now);
-        self.host_baud = rate;
-    }
-
-    /// The host's rate, if the transport has one.
-    #[must_use]
-    pub fn host_baud(&self) -> Option<u32> {
-        self.host_baud
-    }
-
     /// A pulse on EN. The flash keeps its state (QUIRKS Q35).
     pub fn host_reset(&mut self, now: Instant) {
         self.advance(now);
@@ -305,12 +294,6 @@ impl<F: SpiDevice> Board<F> {
         let busy = flash.busy_until().filter(|end| *end > now);
         flash.transfer(now, transaction, trace);
         busy
-    }
-
-    /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.
-    #[must_use]
-    pub fn baud(&self) -> u32 {
-        self.machine.soc.uart.baud()
     }
 
     /// What the chip is doing.

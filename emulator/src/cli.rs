@@ -2,6 +2,7 @@
 
 pub mod exec;
 pub mod farm;
+mod part_report;
 pub mod qemu;
 mod trace_log;
 
@@ -428,44 +429,15 @@ impl Show {
     fn part(&self, part: &spi_nor::part::Part) -> String {
         let [maker, kind, size] = part.jedec_id.0;
         let id = format!("{maker:02x}{kind:02x}{size:02x}");
-        let sure: Vec<(String, String)> = part
-            .confidence
-            .iter()
-            .map(|(group, grade)| (format!("{group:?}"), format!("{:?}", grade.level)))
-            .collect();
         if self.json {
             let value = serde_json::json!({
                 "name": part.name, "vendor": part.vendor, "jedec-id": id,
                 "capacity-bytes": part.capacity_bytes,
-                "confidence": sure.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+                "confidence": part.confidence,
             });
             return format!("{value}\n");
         }
-        let mut text = format!(
-            "{} ({}), JEDEC id {id}, {} bytes\n",
-            part.name, part.vendor, part.capacity_bytes
-        );
-        for (name, register) in &part.registers {
-            let bits: Vec<_> = register.bits.iter().map(|bit| bit.name.as_str()).collect();
-            let _ = writeln!(text, "  {name:?}: {}", bits.join(" "));
-        }
-        text.push_str("How sure:\n");
-        for (group, level) in sure {
-            let _ = writeln!(text, "  {group}: {level}");
-        }
-        for (id, source) in &part.sources {
-            let _ = writeln!(text, "  [{id}] {source}");
-        }
-        for fact in &part.facts {
-            let _ = writeln!(
-                text,
-                "  {} [{}, {:?}]",
-                fact.fact,
-                fact.sources.join(", "),
-                fact.confidence
-            );
-        }
-        text
+        part_report::text(part)
     }
 
     fn case(&self, board: &LoadedBoard) -> String {

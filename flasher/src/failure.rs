@@ -121,6 +121,7 @@ impl Failure {
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
             | Self::Status(StatusError::Session(error))
+            | Self::Reproduce(ReproduceError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
@@ -132,7 +133,6 @@ impl Failure {
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
             Self::NoWriteEnable
             | Self::RomEntersQpi(_)
             | Self::Reproduce(_)
@@ -169,6 +169,9 @@ impl Failure {
                 "the registers may be locked by SRP0 with WP# low, or the supply is too low; \
                  `flasher doctor` looks further",
             ),
+            Self::Status(StatusError::Plan(PlanError::OneTime { .. })) => {
+                Some("nothing clears these bits, and they protect no data: give them as 1")
+            }
             Self::Status(StatusError::Plan(error)) | Self::Change(ChangeError::Plan(error)) => {
                 plan_advice(error)
             }
@@ -179,10 +182,9 @@ impl Failure {
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
             ),
-            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => Some(
-                "if every try ends with the same digest the flash is probably write protected: \
-                 look at `flasher status read`",
-            ),
+            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
+                Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
+            }
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))

@@ -71,7 +71,7 @@ pub(crate) enum Event<'a> {
     /// The protection was changed, or already was so.
     ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
     /// There was nothing to lift.
-    NothingProtected {},
+    NothingProtected { registers_locked: Option<bool> },
     /// The loader wrote the status registers; what was mended.
     LoaderWroteRegisters { report: &'a GuardReport },
     /// Why flashing fails.

@@ -343,3 +343,44 @@ fn ranges_are_set_exactly() {
         }
     }
 }
+
+/// A flash of the catalogue with the most protected that needs no one-time bit.
+#[test]
+fn every_part_of_the_catalogue_is_protected_and_cleared_again() {
+    let mut tried = 0;
+    for name in spi_nor::catalog::names() {
+        let mut bench = Bench::new(name);
+        let identity = bench.identity.clone();
+        let part = spi_nor::catalog::part(name).unwrap();
+        let now = bench.session.read_registers(&identity, &part).unwrap();
+        let choices = esp32_flasher::protect::choices(&part);
+        let mut done = false;
+        for choice in choices.iter().rev().filter(|choice| !choice.range.is_empty()) {
+            let wanted = esp32_flasher::protect::with_choice(&part, &now, choice);
+            let trial = Trial::Skip;
+            let set =
+                bench.session.change_registers(&identity, &part, &wanted, trial, &mut |_| Ok(()));
+            if set.is_ok() {
+                assert_eq!(bench.nor(NorFlash::protected), choice.range, "{name}");
+                done = true;
+                break;
+            }
+        }
+        let locked = matches!(bench.nor(|nor| nor.individually_locked(SPARE_SECTOR)), Some(true));
+        if !done && !locked {
+            continue;
+        }
+        tried += 1;
+        let quad =
+            |nor: &NorFlash| nor.part().quad_enable().map(|at| at.of(nor.register(at.register)));
+        let before = bench.nor(quad);
+        let cleared = bench.session.clear_protection(&identity, Trial::Auto, &mut |_| Ok(()));
+        let report = cleared.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(report.is_some(), "{name}");
+        assert!(bench.nor(NorFlash::protected).is_empty(), "{name}: {report:?}");
+        assert_eq!(bench.nor(quad), before, "{name}");
+        let probe = bench.session.try_sector(SPARE_SECTOR).unwrap();
+        assert!(probe.works() || part.program.max_bytes == 1, "{name}: {probe:?}");
+    }
+    assert!(tried > 60, "{tried} parts");
+}

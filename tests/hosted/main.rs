@@ -18,3 +18,5 @@ mod rfc2217;
 mod stubs;
 // flashrom at the flash itself.
 mod serprog;
+// How soon a served board answers, and what it costs.
+mod start;

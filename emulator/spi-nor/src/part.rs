@@ -9,7 +9,7 @@ mod registers;
 
 use std::collections::BTreeMap;
 
-use serde::Deserialize;
+use serde::{Deserialize, Serialize};
 
 pub use protection::{
     AfterRefusal, IndividualLocks, LockRegion, Protection, ProtectionRow, Refused,
@@ -224,7 +224,7 @@ pub struct Fact {
 }
 
 /// A group of fields that share their source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldGroup {
     /// `name`, `vendor`, `jedec-id`, `capacity-bytes`, `page-bytes`.
@@ -252,7 +252,7 @@ pub enum FieldGroup {
 }
 
 /// Where a group of fields comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grade {
     /// How sure.
@@ -262,7 +262,7 @@ pub struct Grade {
 }
 
 /// How sure a fact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
     /// Read in the vendor's datasheet.

@@ -232,6 +232,10 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
     fn power_cycle(&mut self, now: Instant) {
         self.inner.power_cycle(now);
     }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        self.inner.power_cut(now, seed);
+    }
 }
 
 #[cfg(test)]

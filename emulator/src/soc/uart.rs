@@ -51,6 +51,8 @@ pub enum Interrupt {
 pub struct Uart {
     clock_hz: u32,
     clkdiv: u32,
+    /// Follows from clock and divider; every byte sent asks for it.
+    byte_time: Duration,
     interrupt_enable: u32,
     conf0: u32,
     conf1: u32,
@@ -71,6 +73,7 @@ impl Uart {
         let mut uart = Self {
             clock_hz: 0,
             clkdiv: 0,
+            byte_time: Duration::ZERO,
             interrupt_enable: 0,
             conf0: 0,
             conf1: 0,
@@ -94,6 +97,7 @@ impl Uart {
             Crystal::Mhz40 => CLKDIV_115200_40M,
             Crystal::Mhz26 => CLKDIV_115200_26M,
         };
+        self.derive_byte_time();
         // As the ROM leaves them (XTENSA 4.2).
         self.interrupt_enable = 1;
         self.conf0 = 0x0C00_001C;
@@ -125,12 +129,19 @@ impl Uart {
     pub fn set_clock(&mut self, hertz: u32) {
         self.keep_rate();
         self.clock_hz = hertz.max(1);
+        self.derive_byte_time();
     }
 
     /// Sets the divider register.
     pub fn set_clkdiv(&mut self, value: u32) {
         self.keep_rate();
         self.clkdiv = value;
+        self.derive_byte_time();
+    }
+
+    fn derive_byte_time(&mut self) {
+        let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
+        self.byte_time = Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16));
     }
 
     /// Sets the divider that comes nearest to `baud`.
@@ -167,8 +178,7 @@ impl Uart {
     /// Time of one byte on the line.
     #[must_use]
     pub fn byte_time(&self) -> Duration {
-        let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
-        Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16))
+        self.byte_time
     }
 
     /// Books `count` bytes from the host on the line from `now` on.
@@ -217,12 +227,8 @@ impl Uart {
 
     /// Moves every byte that has left by `now` to `out`.
     pub fn take_sent(&mut self, now: Instant, out: &mut Vec<u8>) {
-        while let Some(&(due, byte)) = self.tx.front()
-            && due <= now
-        {
-            self.tx.pop_front();
-            out.push(byte);
-        }
+        let count = self.tx.partition_point(|&(due, _)| due <= now);
+        out.extend(self.tx.drain(..count).map(|(_, byte)| byte));
     }
 
     /// When the next byte leaves.

@@ -190,7 +190,7 @@ impl PtyPort {
             match rustix::io::read(&self.master, &mut chunk) {
                 // EIO would mean no client at all, which the kept slave makes impossible.
                 Ok(0) | Err(Errno::AGAIN | Errno::IO) => break,
-                Ok(count) => into.extend(chunk.iter().take(count)),
+                Ok(count) => into.extend_from_slice(&chunk[..count]),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }

@@ -83,6 +83,11 @@ impl Session {
         };
         let mask = part.mask_where(at.register, |bit| bit.kind == BitKind::NvVolatile);
         let now = self.read_registers(identity, part)?;
+        let obeys_pin = part.status_lock.wp_enable_bit.as_deref();
+        if obeys_pin.is_some_and(|name| now.bit(part, name) == Some(1)) {
+            // WP# may be low: a refusal would say nothing about the rest.
+            return Ok(None);
+        }
         let Some(old) = now.get(at.register).filter(|_| mask & at.mask() != 0) else {
             return Ok(None);
         };

@@ -302,3 +302,90 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
         Finding::EraseRefused { sector, latch_kept: scratch.latch_kept }
     });
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{diagnose::Differences, protect::Registers};
+
+    fn state(now: Protected) -> PartState {
+        PartState {
+            part: "PART".to_owned(),
+            registers: Registers::default(),
+            then: now.clone(),
+            now,
+            locked_unit: None,
+            registers_locked: None,
+            bits: Vec::new(),
+            overlaps: Vec::new(),
+        }
+    }
+
+    fn clean() -> Evidence {
+        Evidence {
+            candidates: vec!["PART".to_owned()],
+            parts: vec![state(Protected::Range(0..0))],
+            write_enable: true,
+            ..Evidence::default()
+        }
+    }
+
+    fn holding(pattern: Pattern) -> Evidence {
+        let ranges = std::iter::once(0x1000..0x2000).collect();
+        let differences = Differences { ranges, pattern, blank_sectors: 0, differing_sectors: 1 };
+        Evidence { differences: Some(differences), written: Some(0x1000..0x2000), ..clean() }
+    }
+
+    #[test]
+    fn clean_registers_alone_blame_nobody_and_say_what_is_open() {
+        let diagnosis = decide(&clean());
+        assert_eq!(diagnosis.cause, Cause::NothingFound);
+        assert_eq!(diagnosis.open, [Open::WritesUntried]);
+    }
+
+    #[test]
+    fn protection_elsewhere_does_not_explain_a_mismatch_here() {
+        let elsewhere = vec![state(Protected::Range(0x10_0000..0x20_0000))];
+        let evidence = Evidence { parts: elsewhere, ..holding(Pattern::Blank) };
+        assert_eq!(decide(&evidence).cause, Cause::Wiring);
+    }
+
+    #[test]
+    fn varying_reads_forbid_every_other_conclusion() {
+        let all = vec![state(Protected::Range(0..0x40_0000))];
+        let evidence = Evidence { parts: all, reads_vary: true, ..holding(Pattern::OldContent) };
+        assert_eq!(decide(&evidence).cause, Cause::Supply);
+    }
+
+    #[test]
+    fn old_content_under_clean_registers_is_hidden_protection_unless_nothing_is_heard() {
+        let old = holding(Pattern::OldContent);
+        assert_eq!(decide(&old).cause, Cause::HiddenProtection);
+        let deaf = Evidence { registers_writable: Some(false), ..old };
+        assert_eq!(decide(&deaf).cause, Cause::Supply);
+    }
+
+    #[test]
+    fn an_and_of_old_and_new_stays_open() {
+        let diagnosis = decide(&holding(Pattern::Anded));
+        assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Open, Confidence::Low));
+    }
+
+    #[test]
+    fn candidates_that_disagree_lower_the_confidence() {
+        let mut evidence = clean();
+        evidence.parts.push(state(Protected::Range(0..0x40_0000)));
+        let diagnosis = decide(&evidence);
+        assert_eq!(diagnosis.confidence, Confidence::Medium);
+        assert_eq!(diagnosis.open, [Open::WhichPart]);
+    }
+
+    #[test]
+    fn locked_registers_with_bits_set_have_no_cure() {
+        let all = vec![state(Protected::Range(0..0x40_0000))];
+        let evidence = Evidence { parts: all, registers_locked: Some(true), ..clean() };
+        let diagnosis = decide(&evidence);
+        assert_eq!(diagnosis.cause, Cause::RegistersLocked);
+        assert_eq!(diagnosis.remedy, Remedy::ReplaceFlash);
+    }
+}

@@ -56,7 +56,7 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         | Event::Protection { .. }
         | Event::Choices { .. }
         | Event::ProtectionChanged { .. }
-        | Event::NothingProtected {}
+        | Event::NothingProtected { .. }
         | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
         Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),
         Event::Case { name, title, sources, seen, assumed, assumption, port } => {

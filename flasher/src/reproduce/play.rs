@@ -142,9 +142,9 @@ impl Play {
                 Ok(self.handle.with(|board| board.host_reset(board.now()))?)
             }
             Step::FlashId(id) => self.flash_id(id, report),
-            Step::ReadStatus(read) => self.read_status(read, report),
-            Step::WriteStatus(write) => self.write_status(write, report),
-            Step::EraseChip(erase) => self.erase_chip(erase, report),
+            Step::ReadStatus(read) => self.read_status(*read, report),
+            Step::WriteStatus(write) => self.write_status(*write, report),
+            Step::EraseChip(erase) => self.erase_chip(*erase, report),
             Step::Instruction(instruction) => self.instruction(instruction.opcode, report),
             Step::Supply(supply) => {
                 let millivolts = supply.mv.get();

@@ -121,3 +121,17 @@ fn q22_status_data_stuck_high_locks_the_part_for_ever() {
     let refused = bench.trace.entries().next_back().unwrap();
     assert!(matches!(refused.event, Event::Denied { why: Denial::StatusOneTimeProgram, .. }));
 }
+
+#[test]
+fn power_cycles_and_cuts_reach_the_part() {
+    let mut bench = Bench::new(FlashFaults { stuck_bits: 0x01, ..FlashFaults::default() });
+    bench.spi(&[0x06], 0);
+    bench.flash.power_cycle(bench.now);
+    assert!(!bench.flash.inner().write_enable_latch());
+    bench.spi(&[0x06], 0);
+    bench.spi(&[0x02, 0, 0, 0, 0, 0, 0, 0], 0);
+    bench.flash.power_cut(bench.now, 1);
+    assert_eq!(bench.flash.busy_until(), None);
+    // Cut at its beginning, the program has cleared nothing.
+    assert_eq!([bench.cell(0), bench.cell(1)], [0xFF; 2]);
+}
