@@ -175,7 +175,7 @@ fn what_the_user_sees_when_the_flash_does_not_take_the_data() {
             let bench = Bench::loaded(board);
             bench.enter_download_mode();
             let Some(said) = client.run(&bench, &["write_flash", "0x10000", &file]) else { return };
-            let (verifies, status) = match client.stub {
+            let (verifies, expected) = match client.stub {
                 Stub::V1 => row.legacy,
                 Stub::V2 => row.newer,
                 Stub::None => row.rom,
@@ -189,7 +189,7 @@ fn what_the_user_sees_when_the_flash_does_not_take_the_data() {
             }
             // WEL after a refused operation is the part's own rule.
             let [sr1, sr2, _] = bench.status();
-            assert_eq!([sr1 & !WEL, sr2], status, "{context}");
+            assert_eq!([sr1 & !WEL, sr2], expected, "{context}");
         }
     }
 }
