@@ -4,6 +4,8 @@
 //! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
 //! result does not depend on how the received bytes are cut into calls.
 
+mod framing;
+mod line;
 mod setup;
 mod wiring;
 
@@ -23,6 +25,7 @@ use crate::{
     time::{Duration, Instant},
     trace::{Event, Hang, Trace},
 };
+use framing::{AutoBaud, garble, rates_agree};
 use wiring::Edge;
 
 /// From reset to the first byte.
@@ -76,6 +79,11 @@ pub struct Board<F> {
     strap: u8,
     host_now: Instant,
     host_baud: Option<u32>,
+    /// The ROM still measures the host's rate.
+    auto_baud: Option<AutoBaud>,
+    lines: ControlLines,
+    /// EN is on its way up, and chip reset ends then.
+    rise: Option<Instant>,
     machine: Machine<F>,
     activity: Activity,
     reset_cause: ResetCause,
@@ -90,6 +98,9 @@ impl<F: SpiDevice> Board<F> {
             setup,
             host_now: Instant::ZERO,
             host_baud: None,
+            auto_baud: None,
+            lines: ControlLines::default(),
+            rise: None,
             machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
             activity: Activity::Held,
             reset_cause: ResetCause::PowerOn,
@@ -106,9 +117,42 @@ impl<F: SpiDevice> Board<F> {
     }
 
     /// Receives bytes that start to arrive at `now`, or when the line is free; each takes ten bits
-    /// at the present rate.
+    /// at the present rate. Where the host's rate is known and is not the board's, they arrive as
+    /// what the receiver samples; the first ones after a reset go into the ROM's measurement.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
         self.advance(now);
+        let Some(rate) = self.host_baud else { return self.hear(now, bytes) };
+        let mut rest = bytes;
+        if self.mode() == Mode::WaitingForSync
+            && let Some(measuring) = &mut self.auto_baud
+        {
+            let (taken, done) = measuring.listen(&mut self.machine.soc.uart, rate, bytes);
+            self.machine.soc.uart.book_receive(now, taken);
+            rest = bytes.get(taken..).unwrap_or_default();
+            if done {
+                self.auto_baud = None;
+                let rate = self.baud();
+                self.machine.trace.push(now, Event::Baud { rate });
+            }
+        }
+        // One by one where the rates differ: a command in between may change the board's.
+        while !rest.is_empty() && !rates_agree(rate, self.baud()) {
+            let mut heard = Vec::new();
+            garble(rest[0], rate, self.baud(), &mut heard);
+            self.hear(now, &heard);
+            rest = &rest[1..];
+        }
+        self.hear(now, rest);
+    }
+
+    /// The host sends a BREAK: one zero byte without its stop bit to the receiver.
+    pub fn receive_break(&mut self, now: Instant) {
+        self.advance(now);
+        self.hear(now, &[0]);
+    }
+
+    /// Takes bytes as the receiver has sampled them.
+    fn hear(&mut self, now: Instant, bytes: &[u8]) {
         let mut rest = bytes;
         while !rest.is_empty() {
             let taken = match &self.activity {
@@ -127,10 +171,19 @@ impl<F: SpiDevice> Board<F> {
         }
     }
 
-    /// Appends every byte that is due by `now` to `out`.
+    /// Appends every byte that is due by `now` to `out`, as a host at its rate samples it.
     pub fn transmit(&mut self, now: Instant, out: &mut Vec<u8>) {
         self.advance(now);
-        self.machine.soc.uart.take_sent(now, out);
+        let Some(host) = self.host_baud else {
+            return self.machine.soc.uart.take_sent(now, out);
+        };
+        while let Some((byte, rate)) = self.machine.soc.uart.take_sent_byte(now) {
+            if rates_agree(host, rate) {
+                out.push(byte);
+            } else {
+                garble(byte, rate, host, out);
+            }
+        }
     }
 
     /// When something happens next without input: a byte becomes due, or the chip acts by itself.
@@ -157,31 +210,31 @@ impl<F: SpiDevice> Board<F> {
     /// Sets the control lines.
     pub fn set_lines(&mut self, now: Instant, lines: ControlLines) {
         self.advance(now);
+        self.lines = lines;
         let held = matches!(self.activity, Activity::Held);
         match self.setup.wiring.edge(held, lines) {
             Edge::Nothing => {}
             Edge::Hold => {
-                self.stop(now);
-                self.activity = Activity::Held;
+                self.rise = None;
+                if !held {
+                    self.stop(now);
+                    self.activity = Activity::Held;
+                }
             }
-            Edge::Release { gpio0 } => {
-                let gpio0 = if gpio0 { STRAP_GPIO0 } else { 0 };
-                self.strap = self.strap & !STRAP_GPIO0 | gpio0;
-                self.restart(now, ResetCause::PowerOn);
+            Edge::Release => {
+                let rise = self.rise.unwrap_or(now + self.setup.wiring.rise());
+                self.rise = Some(rise);
+                self.advance(now);
             }
         }
     }
 
-    /// Stores the host's rate; `None` = the transport has none.
-    pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
-        self.advance(now);
-        self.host_baud = rate;
-    }
-
-    /// The host's rate, if the transport has one.
-    #[must_use]
-    pub fn host_baud(&self) -> Option<u32> {
-        self.host_baud
+    /// EN has risen: the straps are sampled.
+    fn rise(&mut self) {
+        let Some(now) = self.rise.take() else { return };
+        let gpio0 = if self.setup.wiring.gpio0(self.lines) { STRAP_GPIO0 } else { 0 };
+        self.strap = self.strap & !STRAP_GPIO0 | gpio0;
+        self.restart(now, ResetCause::PowerOn);
     }
 
     /// A pulse on EN. The flash keeps its state (QUIRKS Q35).
@@ -241,12 +294,6 @@ impl<F: SpiDevice> Board<F> {
         let busy = flash.busy_until().filter(|end| *end > now);
         flash.transfer(now, transaction, trace);
         busy
-    }
-
-    /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.
-    #[must_use]
-    pub fn baud(&self) -> u32 {
-        self.machine.soc.uart.baud()
     }
 
     /// What the chip is doing.
@@ -388,6 +435,7 @@ impl<F: SpiDevice> Board<F> {
             }
             BootMode::Download => {
                 self.machine.send(b"waiting for download\r\n");
+                self.auto_baud = Some(AutoBaud::default());
                 self.activity = Activity::Loader(Loader::start(&mut self.machine, true));
             }
             BootMode::Uart => {
@@ -440,8 +488,9 @@ impl<F: SpiDevice> Board<F> {
         match self.activity {
             Activity::BootRetry { next, .. } => Some(next),
             Activity::Application { next, .. } => next,
+            Activity::Held => self.rise,
             Activity::Guest(ref guest) => guest.next_event(&self.machine),
-            Activity::Held | Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
+            Activity::Loader(_) | Activity::Basic | Activity::Deaf => None,
         }
     }
 
@@ -460,12 +509,13 @@ impl<F: SpiDevice> Board<F> {
                 }
             }
             Activity::Application { .. } => self.act_as_application(),
+            Activity::Held => self.rise(),
             Activity::Guest(guest) => {
                 if let Some(end) = guest.turn(&mut self.machine) {
                     self.leave_guest(end);
                 }
             }
-            Activity::Held | Activity::Loader(_) | Activity::Basic | Activity::Deaf => {}
+            Activity::Loader(_) | Activity::Basic | Activity::Deaf => {}
         }
     }
 

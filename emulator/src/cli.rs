@@ -1,6 +1,10 @@
 //! The `emulator` command line.
 
 pub mod exec;
+pub mod farm;
+mod part_report;
+pub mod qemu;
+mod trace_log;
 
 use std::{
     fmt::Write as _,
@@ -10,6 +14,8 @@ use std::{
     process::ExitCode,
 };
 
+use trace_log::TraceLog;
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -17,7 +23,9 @@ use crate::{
     case::{self, CaseBoard, CaseError, LoadedBoard},
     persist::{ImageStore, PersistError},
     transport::{
+        control::ControlSocket,
         fronts::Fronts,
+        group,
         pace::Pace,
         server::{Options, Server},
         tcp::{ListenAddressError, listen_address},
@@ -42,7 +50,8 @@ enum Command {
     #[command(after_help = "Examples:
   emulator serve --case esptool-915 --link /tmp/esp32
   emulator serve --part W25Q32JV --flash flash.bin --json
-  esptool.py --port /tmp/esp32 --before no_reset --after no_reset --no-stub flash_id")]
+  esptool.py --port /tmp/esp32 --before no_reset --after no_reset --no-stub flash_id",
+        after_long_help = crate::control::HELP)]
     Serve(Serve),
     /// Run a client on a board that has modem lines, check what it did, end with its status.
     #[command(after_help = "Examples:
@@ -50,6 +59,12 @@ enum Command {
   emulator exec --expect-flash app.bin@0x10000 -- esptool.py -p {port} write_flash 0x10000 app.bin
   emulator exec --alias /dev/ttyS0 -- espflash board-info --port {port}")]
     Exec(ExecArgs),
+    /// Serve many boards from one process; a JSON line for each when it is ready.
+    #[command(after_help = farm::HELP)]
+    Farm(FarmArgs),
+    /// Serve a board to suites that start Espressif's QEMU for download mode.
+    #[command(after_help = qemu::HELP, disable_help_flag = true)]
+    Qemu(QemuArgs),
     /// List the built-in cases or parts.
     List(List),
     /// Show a part or a case with its sources and how sure each fact is.
@@ -69,6 +84,9 @@ struct Which {
     /// A blank part of the catalogue on an ordinary board.
     #[arg(long)]
     part: Option<String>,
+    /// A blank part from a part file on an ordinary board.
+    #[arg(long, value_name = "FILE")]
+    part_file: Option<PathBuf>,
 }
 
 /// The board and how it keeps time.
@@ -132,9 +150,28 @@ struct Serve {
     /// Make this symbolic link to the PTY, and remove it at the end.
     #[arg(long)]
     link: Option<PathBuf>,
-    /// Print one JSON line instead of text.
+    /// Print one JSON line instead of text; lines of the trace are JSON as well.
     #[arg(long)]
     json: bool,
+    /// Take control requests at this Unix socket (JSON lines, see below).
+    #[arg(long, value_name = "PATH")]
+    control: Option<PathBuf>,
+    /// Write what happens on the board to this file, one line an event; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+}
+
+#[derive(Debug, Args)]
+struct FarmArgs {
+    /// The farm file.
+    file: PathBuf,
+}
+
+#[derive(Debug, Args)]
+struct QemuArgs {
+    /// QEMU's own options.
+    #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+    options: Vec<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -191,6 +228,9 @@ pub enum CliError {
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
+    /// QEMU's options are wrong.
+    #[error(transparent)]
+    Qemu(#[from] qemu::QemuError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -202,7 +242,7 @@ impl CliError {
     pub fn exit_code(&self) -> ExitCode {
         ExitCode::from(match self {
             Self::Io(_) | Self::Exec(_) => 1,
-            Self::Listen(_) => 2,
+            Self::Listen(_) | Self::Qemu(_) => 2,
             _ => 3,
         })
     }
@@ -217,6 +257,11 @@ impl Cli {
     pub fn run(self, out: &mut dyn Write) -> Result<ExitCode, CliError> {
         match self.command {
             Command::Serve(serve) => serve.run(out)?,
+            Command::Farm(farm) => {
+                let stop = stop_on_signals()?;
+                farm::Shelf::open(&farm.file, out)?.run(&stop)?;
+            }
+            Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
@@ -230,6 +275,13 @@ impl BoardArgs {
         let board = match (&self.which.case, &self.which.board, &self.which.part) {
             (_, Some(path), _) => case::load_file(path)?,
             (_, _, Some(part)) => LoadedBoard::with_part(part),
+            _ if self.which.part_file.is_some() => {
+                let mut board = LoadedBoard::with_part("");
+                "--part-file".clone_into(&mut board.origin);
+                board.file.flash.part = None;
+                board.file.flash.part_file.clone_from(&self.which.part_file);
+                board
+            }
             (Some(name), ..) => case::load(name)?,
             (None, None, None) => case::load("esptool-915")?,
         };
@@ -281,13 +333,14 @@ impl NetArgs {
 
 impl Serve {
     fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
-        // Registered first, so that no signal can leave a link behind.
-        let (stop, stop_sender) = UnixStream::pair()?;
-        for signal in [SIGINT, SIGTERM, SIGHUP] {
-            signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
-        }
+        let stop = stop_on_signals()?;
         let origin = self.board.load()?.origin;
         let mut server = self.board.open(self.link.clone())?;
+        if let Some(path) = &self.trace {
+            let mut log = TraceLog::open(path, self.json)?;
+            server.on_change(move |board: &mut CaseBoard| log.write(board));
+        }
+        let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
         let port = server.path().display().to_string();
         if self.json {
@@ -303,8 +356,19 @@ impl Serve {
             }
         }
         out.flush()?;
-        Ok(server.run(&stop)?)
+        let control = control.map(|socket| farm::control(socket, vec![port]));
+        Ok(group::run(std::slice::from_mut(&mut server), control, &stop)?)
     }
+}
+
+/// Readable from the first SIGINT, SIGTERM or SIGHUP on. To be had before anything that must be
+/// cleaned up.
+fn stop_on_signals() -> io::Result<UnixStream> {
+    let (stop, stop_sender) = UnixStream::pair()?;
+    for signal in [SIGINT, SIGTERM, SIGHUP] {
+        signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
+    }
+    Ok(stop)
 }
 
 impl ExecArgs {
@@ -365,44 +429,15 @@ impl Show {
     fn part(&self, part: &spi_nor::part::Part) -> String {
         let [maker, kind, size] = part.jedec_id.0;
         let id = format!("{maker:02x}{kind:02x}{size:02x}");
-        let sure: Vec<(String, String)> = part
-            .confidence
-            .iter()
-            .map(|(group, grade)| (format!("{group:?}"), format!("{:?}", grade.level)))
-            .collect();
         if self.json {
             let value = serde_json::json!({
                 "name": part.name, "vendor": part.vendor, "jedec-id": id,
                 "capacity-bytes": part.capacity_bytes,
-                "confidence": sure.into_iter().collect::<std::collections::BTreeMap<_, _>>(),
+                "confidence": part.confidence,
             });
             return format!("{value}\n");
         }
-        let mut text = format!(
-            "{} ({}), JEDEC id {id}, {} bytes\n",
-            part.name, part.vendor, part.capacity_bytes
-        );
-        for (name, register) in &part.registers {
-            let bits: Vec<_> = register.bits.iter().map(|bit| bit.name.as_str()).collect();
-            let _ = writeln!(text, "  {name:?}: {}", bits.join(" "));
-        }
-        text.push_str("How sure:\n");
-        for (group, level) in sure {
-            let _ = writeln!(text, "  {group}: {level}");
-        }
-        for (id, source) in &part.sources {
-            let _ = writeln!(text, "  [{id}] {source}");
-        }
-        for fact in &part.facts {
-            let _ = writeln!(
-                text,
-                "  {} [{}, {:?}]",
-                fact.fact,
-                fact.sources.join(", "),
-                fact.confidence
-            );
-        }
-        text
+        part_report::text(part)
     }
 
     fn case(&self, board: &LoadedBoard) -> String {

@@ -6,6 +6,7 @@
 pub mod board;
 pub mod case;
 pub mod cli;
+pub mod control;
 pub mod fault;
 pub mod flash;
 mod guest;

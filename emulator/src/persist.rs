@@ -9,6 +9,7 @@
 use std::{
     collections::BTreeMap,
     ffi::OsString,
+    fmt::Write as _,
     fs::{self, File, OpenOptions},
     io,
     os::unix::fs::FileExt,
@@ -16,10 +17,10 @@ use std::{
 };
 
 use serde::{Deserialize, Serialize};
-use spi_nor::part::RegisterName;
+use spi_nor::part::{HexBytes, RegisterName};
 
 use crate::{
-    flash::{FlashState, NorFlash, SECTOR_BYTES},
+    flash::{Cells, FlashState, NorFlash, SECTOR_BYTES},
     time::Instant,
 };
 
@@ -47,6 +48,15 @@ struct Saved {
     registers: BTreeMap<String, u8>,
     /// Hidden protection of a damaged status row.
     damaged_row: bool,
+    /// Security registers: used sectors as hex digits, by number.
+    #[serde(default)]
+    security: BTreeMap<u32, String>,
+    /// The OTP sector behind 3Ah, if it is not blank.
+    #[serde(default)]
+    otp_sector: BTreeMap<u32, String>,
+    /// Lock bits of the OTP sector.
+    #[serde(default)]
+    otp_lock: u8,
 }
 
 /// Why an image could not be used.
@@ -162,6 +172,19 @@ impl ImageStore {
                 state.set_register(name, *value);
             }
         }
+        for (cells, sectors) in
+            [(&mut state.security, saved.security), (&mut state.otp_sector, saved.otp_sector)]
+        {
+            for (number, text) in sectors {
+                let bytes = HexBytes::try_from(text).map_err(|error| wrong(error.to_string()))?.0;
+                let end = (u64::from(number) + 1) * SECTOR_BYTES as u64;
+                if bytes.len() != SECTOR_BYTES || end > u64::from(cells.capacity_bytes()) {
+                    return Err(wrong(format!("no sector {number} of {} bytes", bytes.len())));
+                }
+                cells.load(number * 4096, &bytes);
+            }
+        }
+        state.otp_lock = saved.otp_lock;
         state.damaged_row = saved.damaged_row.then(|| 0..flash.part().capacity_bytes);
         flash.restore(state, Instant::ZERO).map_err(|error| wrong(error.to_string()))
     }
@@ -185,8 +208,26 @@ impl Saved {
         state: &FlashState,
     ) -> Self {
         let registers = names.map(|name| (key(*name), state.register(*name))).collect();
-        Self { part, registers, damaged_row: state.damaged_row.is_some() }
+        Self {
+            part,
+            registers,
+            damaged_row: state.damaged_row.is_some(),
+            security: used(&state.security),
+            otp_sector: used(&state.otp_sector),
+            otp_lock: state.otp_lock,
+        }
     }
+}
+
+fn used(cells: &Cells) -> BTreeMap<u32, String> {
+    let sectors = cells.used_sectors().filter_map(|number| Some((number, cells.sector(number)?)));
+    let hex = |bytes: &[u8]| {
+        bytes.iter().fold(String::new(), |mut text, byte| {
+            let _ = write!(text, "{byte:02x}");
+            text
+        })
+    };
+    sectors.map(|(number, bytes)| (number, hex(bytes))).collect()
 }
 
 fn key(name: RegisterName) -> String {

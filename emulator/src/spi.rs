@@ -45,4 +45,17 @@ pub trait SpiDevice: 'static {
     fn power_cycle(&mut self, now: Instant) {
         let _ = now;
     }
+
+    /// The register writes of the firmware's start-up begin or end. A part does not notice; a
+    /// decorator may let a fault of the board happen then. Decorators pass it on.
+    fn set_boot_writes(&mut self, running: bool) {
+        let _ = running;
+    }
+
+    /// The supply went away in the middle of whatever the part did at `now`, and came back. What is
+    /// left of a running operation follows from `seed`. Decorators pass it on.
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        let _ = seed;
+        self.power_cycle(now);
+    }
 }

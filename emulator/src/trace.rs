@@ -161,6 +161,7 @@ impl Trace {
     }
 
     /// Notes one chip select, if they are kept.
+    #[inline]
     pub fn spi(&mut self, transaction: &Transaction<'_>, denied: bool) {
         if let Some(records) = &mut self.spi {
             records.push(SpiRecord {

@@ -54,6 +54,8 @@ fn ask(port: &mut File, frame: &[u8]) -> Vec<u8> {
 }
 
 fn sync(port: &mut File) {
+    // The ROM measures the rate first (ROM-FACTS 3.3), and drops these later on.
+    port.write_all(&[0x55; 16]).expect("written");
     let answer = ask(port, SYNC);
     assert_eq!(answer.get(..2), Some(&[0x01, 0x08][..]));
 }

@@ -84,6 +84,11 @@ pub(crate) enum Command {
     /// Erase flash
     #[command(subcommand)]
     Erase(EraseCommand),
+    /// Show, lift, set or restore write protection
+    #[command(subcommand)]
+    Protect(ProtectCommand),
+    /// Find out why flashing fails: cause, confidence, evidence, remedy
+    Doctor(DoctorArgs),
     /// Play a public report on a virtual board and check everything that it reports
     ///
     /// `emulator list cases` shows the reports.
@@ -91,11 +96,6 @@ pub(crate) enum Command {
         after_help = "Examples:\n  flasher reproduce esptool-915\n  flasher reproduce esptool-915 --hypothesis h5\n  flasher reproduce rom-flash-end --json"
     )]
     Reproduce(ReproduceArgs),
-    /// Show, lift, set or restore write protection
-    #[command(subcommand)]
-    Protect(ProtectCommand),
-    /// Find out why flashing fails: cause, confidence, evidence, remedy
-    Doctor(DoctorArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -179,7 +179,8 @@ pub(crate) struct ChangeArgs {
 /// What the doctor may do.
 #[derive(Debug, Args)]
 pub(crate) struct DoctorArgs {
-    /// Erase and program the sector at this address, and put its content back
+    /// Try a write: erase and program the sector at this address and put its content back; and
+    /// change a bit of the volatile status register and change it back
     #[arg(long, value_name = "ADDRESS", value_parser = parse_number)]
     pub(crate) probe: Option<u32>,
 }

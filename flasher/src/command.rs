@@ -66,7 +66,7 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         Command::Status(StatusCommand::Write { value, bytes, volatile, burst }) => {
             let what =
                 status::Write { value: *value, bytes: *bytes, volatile: *volatile, burst: *burst };
-            status::write(board, what, report)
+            status::write(board, &what, report)
         }
         Command::Read { address, size, file } => flash::read(board, *address, *size, file, report),
         Command::Erase(EraseCommand::Chip { gate }) => flash::erase_chip(board, *gate, report),

@@ -26,6 +26,11 @@ use crate::{flash::ScratchReport, preflight::PartState};
 pub struct Evidence {
     /// GPIO12 was high at reset: the flash supply is 1.8 V unless eFuses say otherwise.
     pub strap_vdd_1v8: bool,
+    /// The lowest supply, in millivolts, that any of the parts is made for.
+    pub supply_min_mv: Option<u16>,
+    /// A register took a changed bit, in its volatile copy and for a moment only; none if that was
+    /// not tried or the part has no volatile copy.
+    pub registers_writable: Option<bool>,
     /// Names of the parts that this can be.
     pub candidates: Vec<String>,
     /// A candidate programs one byte an instruction only.
@@ -98,8 +103,15 @@ pub enum Finding {
     RegistersVary,
     /// Write enable does not set its latch.
     NoWriteEnable,
-    /// Strap for 1.8 V.
-    SupplyStrap,
+    /// Strap for 1.8 V, and a part made for more.
+    SupplyStrap {
+        /// The lowest supply that the part is made for, in millivolts.
+        needs_mv: u16,
+    },
+    /// A register did not take a bit that nothing locks.
+    RegistersIgnoreWrites,
+    /// A register took a bit, so the flash hears and obeys.
+    RegistersTakeWrites,
     /// One byte an instruction.
     ByteProgram {
         /// The part.

@@ -109,9 +109,9 @@ impl Failure {
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
-            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
+            | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Read(ReadError::Range { .. })
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
@@ -120,21 +120,22 @@ impl Failure {
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
             | Self::Erase(EraseError::Session(error))
+            | Self::Status(StatusError::Session(error))
+            | Self::Reproduce(ReproduceError::Session(error))
             | Self::Write(
                 WriteError::Session(error) | WriteError::TooManyRestarts { last: error, .. },
             ) => session_exit(&error.cause),
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
-            Self::Reproduce(ReproduceError::Session(error)) => session_exit(&error.cause),
             Self::Protected(_)
             | Self::Erase(EraseError::Refused { .. })
             | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
-            Self::Status(StatusError::Session(error)) => session_exit(&error.cause),
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
-            Self::NoWriteEnable | Self::RomEntersQpi(_) => Exit::Failed,
-            Self::Reproduce(_)
+            Self::NoWriteEnable
+            | Self::RomEntersQpi(_)
+            | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
             | Self::File { .. }
             | Self::Io(_) => Exit::Failed,
@@ -168,6 +169,9 @@ impl Failure {
                 "the registers may be locked by SRP0 with WP# low, or the supply is too low; \
                  `flasher doctor` looks further",
             ),
+            Self::Status(StatusError::Plan(PlanError::OneTime { .. })) => {
+                Some("nothing clears these bits, and they protect no data: give them as 1")
+            }
             Self::Status(StatusError::Plan(error)) | Self::Change(ChangeError::Plan(error)) => {
                 plan_advice(error)
             }
@@ -178,10 +182,9 @@ impl Failure {
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
             ),
-            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => Some(
-                "if every try ends with the same digest the flash is probably write protected: \
-                 look at `flasher status read`",
-            ),
+            Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
+                Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
+            }
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))

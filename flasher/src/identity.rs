@@ -1,5 +1,7 @@
 //! Which parts a flash can be: one JEDEC id may belong to several.
 
+use std::sync::OnceLock;
+
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use spi_nor::{
     Meaning, catalog,
@@ -36,21 +38,14 @@ impl Identity {
     /// in the log; the others count.
     #[must_use]
     pub fn of(id: FlashId) -> Self {
-        let parts = catalog::names().filter_map(|name| {
-            let part = catalog::part(name);
-            if part.is_none() {
-                tracing::error!(name, "the built-in file of this part cannot be read");
-            }
-            part
-        });
-        Self::among(id, parts.collect())
+        Self::among(id, built_in())
     }
 
     /// Looks `id` up among `parts`.
     #[must_use]
-    pub fn among(id: FlashId, parts: Vec<Part>) -> Self {
+    pub fn among(id: FlashId, parts: &[Part]) -> Self {
         let by_id: Vec<Part> =
-            parts.into_iter().filter(|part| part.jedec_id.0 == id.jedec).collect();
+            parts.iter().filter(|part| part.jedec_id.0 == id.jedec).cloned().collect();
         let fitting: Vec<Part> =
             by_id.iter().filter(|part| sfdp_fits(part, &id)).cloned().collect();
         // SFDP varies between lots: it narrows the choice, it does not empty it.
@@ -72,6 +67,21 @@ impl Identity {
         };
         [true, reads(READ_OPCODES[1]), reads(READ_OPCODES[2])]
     }
+}
+
+/// The built-in parts, read once.
+fn built_in() -> &'static [Part] {
+    static PARTS: OnceLock<Vec<Part>> = OnceLock::new();
+    PARTS.get_or_init(|| {
+        let parts = catalog::names().filter_map(|name| {
+            let part = catalog::part(name);
+            if part.is_none() {
+                tracing::error!(name, "the built-in file of this part cannot be read");
+            }
+            part
+        });
+        parts.collect()
+    })
 }
 
 fn sfdp_fits(part: &Part, id: &FlashId) -> bool {

@@ -10,7 +10,7 @@ use spi_nor::part::{Part, Protection};
 
 use crate::{
     identity::Identity,
-    protect::{Protected, Registers, after_rom_unlock, decode},
+    protect::{Protected, Registers, after_rom_unlock, decode, locked},
     session::{Session, SessionError},
     spi::{Instruction, STATUS_WEL, opcode},
 };
@@ -41,6 +41,8 @@ pub struct PartState {
     pub then: Protected,
     /// Individual locks rule, and the one of the first address is set.
     pub locked_unit: Option<bool>,
+    /// SRP1 is set, so the registers are locked; true: SRP0 as well, which is for good.
+    pub registers_locked: Option<bool>,
     /// Bits that decide and are 1, by name.
     pub bits: Vec<String>,
     /// The ranges to be changed that are protected then.
@@ -61,6 +63,8 @@ pub struct Preflight {
     /// A part on which 35h, which every `FLASH_BEGIN` of the ROM sends, enters the four-line mode:
     /// the ROM would wait for ever (QUIRKS Q17). Only if that is so on every candidate.
     pub rom_enters_qpi: Option<String>,
+    /// The same, where some candidates do and others do not.
+    pub rom_may_enter_qpi: Option<String>,
 }
 
 impl Preflight {
@@ -111,12 +115,21 @@ impl Session {
             status = Some(self.read_flash_register(opcode::READ_STATUS)?);
         }
         let write_enable = self.takes_write_enable()?;
-        let enters = identity.candidates.iter().zip(&parts).all(|(part, state)| {
-            part.instructions.enter_qpi.contains(&ROM_READS_SECOND)
-                && !(part.instructions.enter_qpi_needs_quad_enable && quad_is_off(part, state))
-        });
-        let rom_enters_qpi = parts.first().filter(|_| enters).map(|state| state.part.clone());
-        Ok(Preflight { parts, status, write_enable, changer, rom_enters_qpi })
+        let entering: Vec<String> = identity
+            .candidates
+            .iter()
+            .zip(&parts)
+            .filter(|(part, state)| {
+                part.instructions.enter_qpi.contains(&ROM_READS_SECOND)
+                    && !(part.instructions.enter_qpi_needs_quad_enable && quad_is_off(part, state))
+            })
+            .map(|(part, _)| part.name.clone())
+            .collect();
+        let certain = entering.len() == parts.len();
+        let first = entering.into_iter().next();
+        let (rom_enters_qpi, rom_may_enter_qpi) =
+            if certain { (first, None) } else { (None, first) };
+        Ok(Preflight { parts, status, write_enable, changer, rom_enters_qpi, rom_may_enter_qpi })
     }
 
     /// Write enable, a look at the latch, write disable.
@@ -153,9 +166,16 @@ impl Session {
             Protected::ByLocks if locked_unit != Some(false) => ranges.to_vec(),
             Protected::ByLocks | Protected::Unknown => Vec::new(),
         };
-        let bits = deciding_bits(part, &registers);
-        let part = part.name.clone();
-        Ok(PartState { part, registers, now, then, locked_unit, bits, overlaps })
+        Ok(PartState {
+            part: part.name.clone(),
+            registers_locked: locked(part, &registers),
+            bits: deciding_bits(part, &registers),
+            registers,
+            now,
+            then,
+            locked_unit,
+            overlaps,
+        })
     }
 
     /// The lock over `address`, if the part lets it be read.

@@ -62,6 +62,20 @@ pub(crate) enum Event<'a> {
     Read { file: &'a Path, offset: u32, len: u32 },
     /// Erase instructions were sent.
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
+    /// What the look at the protection before a change found.
+    Preflight { preflight: &'a Preflight },
+    /// What is protected.
+    Protection { flash_bytes: u32, preflight: &'a Preflight },
+    /// Ranges that the part can protect.
+    Choices { part: &'a str, choices: &'a [Choice] },
+    /// The protection was changed, or already was so.
+    ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
+    /// There was nothing to lift.
+    NothingProtected { registers_locked: Option<bool> },
+    /// The loader wrote the status registers; what was mended.
+    LoaderWroteRegisters { report: &'a GuardReport },
+    /// Why flashing fails.
+    Diagnosis { diagnosis: &'a Diagnosis, evidence: &'a Evidence },
     /// A public report about to be played.
     Case {
         name: &'a str,
@@ -76,20 +90,6 @@ pub(crate) enum Event<'a> {
     Step { step: &'a StepReport },
     /// Whether everything was seen as reported, and why it happens.
     Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
-    /// What the look at the protection before a change found.
-    Preflight { preflight: &'a Preflight },
-    /// What is protected.
-    Protection { flash_bytes: u32, preflight: &'a Preflight },
-    /// Ranges that the part can protect.
-    Choices { part: &'a str, choices: &'a [Choice] },
-    /// The protection was changed, or already was so.
-    ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
-    /// There was nothing to lift.
-    NothingProtected {},
-    /// The loader wrote the status registers; what was mended.
-    LoaderWroteRegisters { report: &'a GuardReport },
-    /// Why flashing fails.
-    Diagnosis { diagnosis: &'a Diagnosis, evidence: &'a Evidence },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
 }

@@ -188,6 +188,8 @@ impl Session {
                         self.warn(Warning::StubWasRunning);
                     }
                     self.drain_sync()?;
+                    // A boot log from here on is that of a restart.
+                    self.decoder.take_text();
                     return Ok(true);
                 }
             }

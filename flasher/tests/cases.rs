@@ -100,7 +100,8 @@ impl Bench {
     /// What `write` says; `None` if the image verified.
     fn diagnose_write(&mut self, image: &Image) -> Option<Diagnosis> {
         let range = image.offset..image.offset + image.data.len() as u32;
-        let looked = self.session.preflight(&self.identity, &[range.clone()], Changer::AsItIs);
+        let looked =
+            self.session.preflight(&self.identity, std::slice::from_ref(&range), Changer::AsItIs);
         let looked = looked.unwrap();
         let written = looked.write_enable && looked.rom_enters_qpi.is_none();
         // The command stops where the ROM loader would hang.
@@ -152,7 +153,10 @@ fn judge(name: &str, looked: &Diagnosis, probed: &Diagnosis) {
         // A protection of this case that shows in the registers is named as what it is.
         Class::HiddenProtection if name.ends_with("/h3") => visible(Cause::IndividualLocks),
         Class::HiddenProtection if name.ends_with("/h5") => visible(Cause::RegisterBits),
-        Class::HiddenProtection if name.ends_with("/h7") => visible(Cause::Supply),
+        Class::HiddenProtection if name.ends_with("/h7") => {
+            assert_eq!(probed.cause, Cause::Supply, "{name}");
+            assert!(!looked.open.is_empty(), "{name}");
+        }
         Class::HiddenProtection => {
             assert_eq!(probed.cause, Cause::HiddenProtection, "{name}");
             assert!(!looked.open.is_empty(), "{name}");
@@ -338,4 +342,45 @@ fn ranges_are_set_exactly() {
             assert_eq!(bench.nor(NorFlash::protected), start..end, "{name}");
         }
     }
+}
+
+/// A flash of the catalogue with the most protected that needs no one-time bit.
+#[test]
+fn every_part_of_the_catalogue_is_protected_and_cleared_again() {
+    let mut tried = 0;
+    for name in spi_nor::catalog::names() {
+        let mut bench = Bench::new(name);
+        let identity = bench.identity.clone();
+        let part = spi_nor::catalog::part(name).unwrap();
+        let now = bench.session.read_registers(&identity, &part).unwrap();
+        let choices = esp32_flasher::protect::choices(&part);
+        let mut done = false;
+        for choice in choices.iter().rev().filter(|choice| !choice.range.is_empty()) {
+            let wanted = esp32_flasher::protect::with_choice(&part, &now, choice);
+            let trial = Trial::Skip;
+            let set =
+                bench.session.change_registers(&identity, &part, &wanted, trial, &mut |_| Ok(()));
+            if set.is_ok() {
+                assert_eq!(bench.nor(NorFlash::protected), choice.range, "{name}");
+                done = true;
+                break;
+            }
+        }
+        let locked = matches!(bench.nor(|nor| nor.individually_locked(SPARE_SECTOR)), Some(true));
+        if !done && !locked {
+            continue;
+        }
+        tried += 1;
+        let quad =
+            |nor: &NorFlash| nor.part().quad_enable().map(|at| at.of(nor.register(at.register)));
+        let before = bench.nor(quad);
+        let cleared = bench.session.clear_protection(&identity, Trial::Auto, &mut |_| Ok(()));
+        let report = cleared.unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert!(report.is_some(), "{name}");
+        assert!(bench.nor(NorFlash::protected).is_empty(), "{name}: {report:?}");
+        assert_eq!(bench.nor(quad), before, "{name}");
+        let probe = bench.session.try_sector(SPARE_SECTOR).unwrap();
+        assert!(probe.works() || part.program.max_bytes == 1, "{name}: {probe:?}");
+    }
+    assert!(tried > 60, "{tried} parts");
 }

@@ -126,7 +126,6 @@ fn protection_that_cannot_be_lifted_has_its_own_code() {
     clear("srp-locked").success();
     clear("by25q64as-cmp").success();
     flasher(&["-p", "virtual:srp-locked", "status", "write", "0"]).assert().code(8);
-    flasher(&["-p", "virtual:vdd-sdio", "erase", "chip"]).assert().code(1);
 }
 
 #[test]
@@ -140,8 +139,11 @@ fn the_doctor_in_words() {
 #[test]
 fn a_mismatch_is_explained() {
     let folder = tempfile::tempdir().unwrap();
-    let path =
-        file(folder.path(), "app.bin", &(0..20_000).map(|at| at as u8 ^ 0x5a).collect::<Vec<u8>>());
+    let path = file(
+        folder.path(),
+        "app.bin",
+        &(0..20_000_u32).map(|at| at as u8 ^ 0x5a).collect::<Vec<u8>>(),
+    );
     let assert = flasher(&["-p", "virtual:reads-ff", "write", "0x10000", &path]).assert().code(6);
     let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
     assert!(text.contains("erased and not programmed"), "{text}");
@@ -159,4 +161,55 @@ fn an_unknown_case_or_hypothesis_is_a_usage_error() {
 fn a_status_write_that_is_not_taken_is_a_failure() {
     flasher(&["-p", "virtual:kincony-2535/misread", "status", "write", "0"]).assert().failure();
     flasher(&["-p", "virtual:W25Q32JV", "status", "write", "0x1c"]).assert().success();
+}
+
+#[test]
+fn every_command_speaks_json() {
+    let folder = tempfile::tempdir().unwrap();
+    let dump = folder.path().join("dump.bin").display().to_string();
+    for (arguments, event) in [
+        (&["protect", "status"][..], "protection"),
+        (&["protect", "list"], "choices"),
+        (&["protect", "clear"], "protection-changed"),
+        (&["protect", "set", "0", "0x10000"], "protection-changed"),
+        (&["doctor"], "diagnosis"),
+        (&["doctor", "--probe", "0x100000"], "diagnosis"),
+        (&["status", "read"], "status"),
+        (&["status", "write", "0"], "status-written"),
+        (&["status", "write", "0", "--burst"], "status-written"),
+        (&["erase", "region", "0x1000", "0x1000", "--unprotect"], "erased"),
+        (&["read", "0x1000", "64", &dump], "read"),
+        (&["flash-id"], "flash"),
+        (&["chip"], "chip"),
+    ] {
+        let assert = flasher(&["-p", "virtual:nodemcu-523", "--json"])
+            .current_dir(folder.path())
+            .args(arguments)
+            .assert()
+            .success();
+        let text = String::from_utf8(assert.get_output().stdout.clone()).unwrap();
+        let events: Vec<serde_json::Value> =
+            text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+        assert!(events.iter().any(|line| line["event"] == event), "{arguments:?}: {text}");
+    }
+}
+
+#[test]
+fn a_journal_undoes_a_change() {
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("old.json").display().to_string();
+    let clear = ["-p", "virtual:sr1-bp", "protect", "clear", "--journal", &journal];
+    flasher(&clear).assert().success();
+    // The same place is not written twice: nothing was changed then.
+    flasher(&clear).assert().code(1);
+    let again = folder.path().join("again.json").display().to_string();
+    // Every run begins at the case's own state, so there is nothing to restore in this one.
+    let text =
+        output(&["-p", "virtual:sr1-bp", "protect", "restore", &journal, "--journal", &again]);
+    assert!(text.contains("the registers hold this already"), "{text}");
+    // And on the same part without protection the old values come back.
+    let other =
+        output(&["-p", "virtual:W25Q32FV", "protect", "restore", &journal, "--journal", &again]);
+    assert!(other.contains("0x000000 to 0x400000 is write protected"), "{other}");
+    flasher(&["-p", "virtual:GD25Q32C", "protect", "restore", &journal]).assert().code(1);
 }

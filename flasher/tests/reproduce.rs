@@ -1,4 +1,5 @@
 //! Every public case and every hypothesis, played as a user plays it.
+#![expect(clippy::expect_used, reason = "a test says what went wrong")]
 
 use std::process::{Command, Output};
 

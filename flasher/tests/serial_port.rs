@@ -11,7 +11,7 @@ use std::{
 };
 
 use esp32_emulator::{
-    case::{CaseBoard, LoadedBoard},
+    case::{self, CaseBoard, LoadedBoard},
     transport::{
         pace::Pace,
         pty::PtyPort,
@@ -136,4 +136,31 @@ fn a_port_that_vanishes_during_a_write_is_a_clear_error() {
     let text = String::from_utf8_lossy(&output.stderr).into_owned();
     assert_eq!(output.status.code(), Some(3), "{text}");
     assert!(begun.elapsed() < Duration::from_secs(3), "{:?}", begun.elapsed());
+}
+
+#[test]
+fn protection_in_the_way_is_named_with_its_partitions() {
+    use esp_protocol::partition::{Partition, Table};
+    let mut board = case::load("by25q64as-cmp").unwrap().into_board().unwrap();
+    let partition = |label: &str, offset, size| Partition {
+        kind: 1,
+        subtype: 2,
+        offset,
+        size,
+        label: label.to_owned(),
+        flags: 0,
+    };
+    let partitions = vec![partition("nvs", 0x9000, 0x6000), partition("app0", 0x1_0000, 0x10_0000)];
+    let table = Table { partitions, digest_checked: true };
+    let mut records = table.emit();
+    records.resize(0xc00, 0xff);
+    board.flash_mut().nor_mut().load_image(0x8000, &records);
+    let served = Server::spawn(board, &Options { pace: Pace::Max, link: None }).unwrap();
+    let erase = ["erase", "region", "0x10000", "0x1000"];
+    let output = start(served.path(), &erase).wait_with_output().unwrap();
+    let text = String::from_utf8(output.stderr).unwrap();
+    assert_eq!(output.status.code(), Some(7), "{text}");
+    assert!(text.contains("partitions nvs, app0"), "{text}");
+    assert!(text.contains("CMP") && text.contains("0x000000 to 0x800000"), "{text}");
+    served.shutdown().unwrap();
 }

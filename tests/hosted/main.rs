@@ -30,3 +30,5 @@ mod stubs;
 mod thread;
 // flashrom at the flash itself.
 mod serprog;
+// How soon a served board answers, and what it costs.
+mod start;

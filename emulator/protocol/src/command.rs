@@ -1,9 +1,14 @@
 //! Requests: opcodes, the 8-byte header and the parameters of each command.
 
+mod opcode;
+mod parameters;
 #[cfg(test)]
 mod tests;
 
 use std::borrow::Cow;
+
+pub use opcode::Opcode;
+pub use parameters::{Begin, Data, ReadFlash, RegisterWrite, SpiParameters};
 
 use crate::{
     CHECKSUM_SEED,
@@ -51,92 +56,6 @@ pub mod field {
     pub const BODY: usize = 8;
 }
 
-macro_rules! opcodes {
-    ($($(#[$meta:meta])* $name:ident = $code:literal, $wire:literal;)*) => {
-        /// Opcode of a command (ROM-FACTS 4.4, 7.1).
-        #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
-        #[repr(u8)]
-        pub enum Opcode {
-            $($(#[$meta])* $name = $code,)*
-        }
-
-        impl Opcode {
-            /// All opcodes in numeric order.
-            pub const ALL: &[Self] = &[$(Self::$name,)*];
-
-            /// The opcode with this number.
-            #[must_use]
-            pub const fn from_byte(byte: u8) -> Option<Self> {
-                match byte {
-                    $($code => Some(Self::$name),)*
-                    _ => None,
-                }
-            }
-
-            /// The protocol documentation's name.
-            #[must_use]
-            pub const fn name(self) -> &'static str {
-                match self {
-                    $(Self::$name => $wire,)*
-                }
-            }
-        }
-    };
-}
-
-opcodes! {
-    /// Begins a raw flash write; erases.
-    FlashBegin = 0x02, "FLASH_BEGIN";
-    /// One raw block.
-    FlashData = 0x03, "FLASH_DATA";
-    /// Ends a raw write and leaves the loader; the ROM then protects the chip (ROM-FACTS 5.4).
-    FlashEnd = 0x04, "FLASH_END";
-    /// Begins a download to RAM.
-    MemBegin = 0x05, "MEM_BEGIN";
-    /// Ends a download to RAM, perhaps with a jump.
-    MemEnd = 0x06, "MEM_END";
-    /// One block for RAM.
-    MemData = 0x07, "MEM_DATA";
-    /// Synchronisation.
-    Sync = 0x08, "SYNC";
-    /// Writes registers.
-    WriteReg = 0x09, "WRITE_REG";
-    /// Reads a register.
-    ReadReg = 0x0a, "READ_REG";
-    /// Tells the chip size.
-    SpiSetParams = 0x0b, "SPI_SET_PARAMS";
-    /// Connects the flash.
-    SpiAttach = 0x0d, "SPI_ATTACH";
-    /// Reads up to 64 bytes of flash (ROM only).
-    ReadFlashSlow = 0x0e, "READ_FLASH_SLOW";
-    /// Changes the rate.
-    ChangeBaudrate = 0x0f, "CHANGE_BAUDRATE";
-    /// Begins a compressed flash write; erases.
-    FlashDeflBegin = 0x10, "FLASH_DEFL_BEGIN";
-    /// One compressed block.
-    FlashDeflData = 0x11, "FLASH_DEFL_DATA";
-    /// Ends a compressed write; the ROM then protects the chip (ROM-FACTS 5.5).
-    FlashDeflEnd = 0x12, "FLASH_DEFL_END";
-    /// Digest of a range of flash.
-    SpiFlashMd5 = 0x13, "SPI_FLASH_MD5";
-    /// Security information of newer chips; unknown to the ESP32.
-    GetSecurityInfo = 0x14, "GET_SECURITY_INFO";
-    /// Chip erase (stub only).
-    EraseFlash = 0xd0, "ERASE_FLASH";
-    /// Erase of a range (stub only).
-    EraseRegion = 0xd1, "ERASE_REGION";
-    /// Reads flash as a stream of packets (stub only).
-    ReadFlash = 0xd2, "READ_FLASH";
-    /// Leaves the loader for the flashed program (stub only).
-    RunUserCode = 0xd3, "RUN_USER_CODE";
-}
-
-impl From<Opcode> for u8 {
-    fn from(opcode: Opcode) -> Self {
-        opcode as Self
-    }
-}
-
 /// Header of a request as it lies on the wire; judges nothing.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Header {
@@ -168,88 +87,6 @@ impl Header {
         out.extend_from_slice(&self.size.to_le_bytes());
         out.extend_from_slice(&self.checksum.to_le_bytes());
     }
-}
-
-/// Parameters of `FLASH_BEGIN`, `FLASH_DEFL_BEGIN`, `MEM_BEGIN`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Begin {
-    /// Bytes to erase or to load.
-    pub size: u32,
-    /// Number of blocks that follow.
-    pub blocks: u32,
-    /// Largest block in bytes.
-    pub block_size: u32,
-    /// Flash offset or RAM address.
-    pub offset: u32,
-    /// Fifth word of the stubs' 20-byte form (1 = encrypt); the ROM refuses it (ROM-FACTS 5.3).
-    pub encrypted: Option<u32>,
-}
-
-/// One block of data with its parameters.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Data<'a> {
-    /// Sequence number from 0.
-    pub sequence: u32,
-    /// The bytes; at most 64 KiB less the parameters.
-    pub bytes: Cow<'a, [u8]>,
-}
-
-/// One entry of `WRITE_REG`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct RegisterWrite {
-    /// Address.
-    pub address: u32,
-    /// Value; only bits of `mask` count.
-    pub value: u32,
-    /// Bits to change.
-    pub mask: u32,
-    /// Delay before, in microseconds.
-    pub delay_us: u32,
-}
-
-/// Parameters of `SPI_SET_PARAMS`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct SpiParameters {
-    /// Not used by the loaders.
-    pub id: u32,
-    /// Chip size in bytes.
-    pub size: u32,
-    /// Block size in bytes.
-    pub block_size: u32,
-    /// Sector size in bytes.
-    pub sector_size: u32,
-    /// Page size in bytes.
-    pub page_size: u32,
-    /// Status bits that count.
-    pub status_mask: u32,
-}
-
-impl SpiParameters {
-    /// The usual parameters of a chip of `size` bytes.
-    #[must_use]
-    pub const fn of_size(size: u32) -> Self {
-        Self {
-            id: 0,
-            size,
-            block_size: 0x1_0000,
-            sector_size: 0x1000,
-            page_size: 0x100,
-            status_mask: 0xffff,
-        }
-    }
-}
-
-/// Parameters of the stubs' `READ_FLASH`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ReadFlash {
-    /// Flash offset.
-    pub offset: u32,
-    /// Bytes to read.
-    pub len: u32,
-    /// Bytes in each packet.
-    pub packet_size: u32,
-    /// Packets that may be unacknowledged.
-    pub in_flight_max: u32,
 }
 
 /// A request with its parameters.

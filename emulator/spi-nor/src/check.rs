@@ -55,12 +55,34 @@ impl Part {
         }
         let part: Self = toml::from_str(text)
             .map_err(|error| PartError::Syntax { origin: origin(), error: Box::new(error) })?;
-        let faults = part.faults();
-        if faults.is_empty() {
-            Ok(part)
-        } else {
-            Err(PartError::Contents { origin: origin(), faults })
+        part.checked(origin())
+    }
+
+    /// Reads a part file with some fields changed: tables of `changes` are merged into the file's,
+    /// all else replaces what the file has under the key.
+    ///
+    /// # Errors
+    /// As [`Self::parse`]; what is wrong in `changes` is named by its key.
+    pub fn parse_changed(
+        text: &str,
+        changes: &toml::Table,
+        origin: &str,
+    ) -> Result<Self, PartError> {
+        if changes.is_empty() {
+            return Self::parse(text, origin);
         }
+        let syntax =
+            |error| PartError::Syntax { origin: origin.to_owned(), error: Box::new(error) };
+        let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
+        merge(&mut table, changes);
+        let part: Self = table.try_into().map_err(syntax)?;
+        part.checked(origin.to_owned())
+    }
+
+    /// The part, if nothing is wrong with it.
+    fn checked(self, origin: String) -> Result<Self, PartError> {
+        let faults = self.faults();
+        if faults.is_empty() { Ok(self) } else { Err(PartError::Contents { origin, faults }) }
     }
 
     /// Everything that is wrong with the part; empty for a good one.
@@ -300,6 +322,16 @@ impl Part {
                 let (key, source_id) = (key.to_owned(), source_id.clone());
                 faults.push(PartFault::UnknownSource { key, source_id });
             }
+        }
+    }
+}
+
+/// Merges tables; everything else is replaced.
+fn merge(table: &mut toml::Table, changes: &toml::Table) {
+    for (key, change) in changes {
+        match (table.get_mut(key), change) {
+            (Some(toml::Value::Table(old)), toml::Value::Table(new)) => merge(old, new),
+            _ => drop(table.insert(key.clone(), change.clone())),
         }
     }
 }

@@ -4,9 +4,19 @@
 //! between parts is a field here. Word use is the datasheets': *sector* = 4 KiB, *block* = 32 or
 //! 64 KiB, *page* = 256 bytes. Reading and checking a file is [`Part::parse`].
 
+mod protection;
+mod registers;
+
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
+
+pub use protection::{
+    AfterRefusal, IndividualLocks, LockRegion, Protection, ProtectionRow, Refused,
+};
+pub use registers::{
+    Bit, BitKind, BothLockBits, Register, RegisterName, StatusLock, StatusWrite, WriteTarget,
+};
 
 /// One SPI NOR part.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
@@ -198,316 +208,6 @@ pub struct Instructions {
     pub exit_4_byte: Vec<u8>,
 }
 
-/// Name of a register.
-///
-/// `Ord` is the order of the status bytes as tools show them: SR1 first.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Deserialize, Serialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum RegisterName {
-    /// Status register 1.
-    Sr1,
-    /// Status register 2.
-    Sr2,
-    /// Status register 3.
-    Sr3,
-    /// Configuration register (Macronix CR, SST26 CR).
-    Cr,
-    /// Configuration register 1 (S25FL-L).
-    Cr1,
-    /// Configuration register 2 (S25FL-L).
-    Cr2,
-    /// Function register (ISSI).
-    Fr,
-    /// Security register (Macronix SCUR).
-    Scur,
-    /// Flag status register (Micron).
-    Fsr,
-}
-
-/// One register.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Register {
-    /// Opcode that reads it; more than one where the part has several; none if it cannot be read.
-    #[serde(default)]
-    pub read: Vec<u8>,
-    /// Its eight bits, most significant first.
-    pub bits: Vec<Bit>,
-}
-
-/// One register bit.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Bit {
-    /// Position, 7..=0.
-    pub bit: u8,
-    /// The datasheet's name: WIP, WEL, BP0.., TB, SEC, CMP, SRP0, SRP1, QE, WPS, LB1.., SUS, …
-    /// Unique over all registers; only `R` (reserved) and [`BitKind::Status`] bits, which a part
-    /// may mirror, repeat.
-    pub name: String,
-    /// How it is stored and written.
-    pub kind: BitKind,
-    /// Value when shipped.
-    pub factory: u8,
-}
-
-/// How a register bit is stored and written.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BitKind {
-    /// Non-volatile, written after 06h.
-    Nv,
-    /// Non-volatile, and writable as a volatile copy after 50h.
-    NvVolatile,
-    /// Volatile only: returns to its factory value at power-up and reset.
-    Volatile,
-    /// One-time programmable: 0 to 1 only.
-    Otp,
-    /// Read only, driven by the part.
-    Status,
-    /// Ignores writes; reads its factory value.
-    Reserved,
-}
-
-/// One accepted form of a register write instruction.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StatusWrite {
-    /// Opcode (01h, 31h, 11h, 42h, …).
-    pub opcode: u8,
-    /// Where each data byte goes, in order. The form is taken only if chip select rises after
-    /// exactly this many data bytes. `"ignored"` drops a byte.
-    pub to: Vec<WriteTarget>,
-    /// Bits of other registers that this form clears as a side effect (QUIRKS Q5), by name.
-    #[serde(default)]
-    pub clears: Vec<String>,
-    /// How sure this form is.
-    #[serde(default)]
-    pub confidence: Option<Confidence>,
-}
-
-/// Where one data byte of a register write goes.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum WriteTarget {
-    /// Status register 1.
-    Sr1,
-    /// Status register 2.
-    Sr2,
-    /// Status register 3.
-    Sr3,
-    /// Configuration register.
-    Cr,
-    /// Configuration register 1.
-    Cr1,
-    /// Configuration register 2.
-    Cr2,
-    /// Function register.
-    Fr,
-    /// Security register.
-    Scur,
-    /// The byte is taken and dropped.
-    Ignored,
-}
-
-/// How the status registers themselves are locked (QUIRKS Q21).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct StatusLock {
-    /// Bit that makes the registers obey WP#: SRP0, SRP, SRWD, BPL, WPEN; empty if there is none.
-    #[serde(default)]
-    pub wp_enable_bit: Option<String>,
-    /// Bit that locks the registers until the next power cycle (SRP1), if there is one.
-    #[serde(default)]
-    pub power_lock_bit: Option<String>,
-    /// What SRP1 = SRP0 = 1 means on this part.
-    #[serde(default)]
-    pub both: BothLockBits,
-    /// WP# is ignored while the quad enable bit is 1, because the pin is IO2 then (QUIRKS Q24).
-    pub wp_pin_ignored_when_qe: bool,
-}
-
-/// What SRP1 = SRP0 = 1 means.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum BothLockBits {
-    /// Locked for ever.
-    #[default]
-    OneTimeProgram,
-    /// Locked until the next power cycle, as SRP1 alone (parts where the OTP form is by order only).
-    PowerLock,
-}
-
-/// Which addresses the register bits protect.
-///
-/// Rule families. Every bit is named as the part's own registers name it: on the `GD25Q` parts
-/// the bit that acts as TB is called BP3.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(tag = "rule", deny_unknown_fields, rename_all = "kebab-case")]
-pub enum Protection {
-    /// BP selects a share of the array that doubles with every step, TB the end, SEC sectors
-    /// instead of blocks, CMP the complement.
-    #[serde(rename_all = "kebab-case")]
-    BlockProtect {
-        /// Names of the BP bits, least significant first.
-        bp: Vec<String>,
-        /// Bit that moves the range to the bottom.
-        #[serde(default)]
-        tb: Option<String>,
-        /// Bit that selects 4 KiB sectors, at most 32 KiB of them.
-        #[serde(default)]
-        sec: Option<String>,
-        /// Bit that protects the complement.
-        #[serde(default)]
-        cmp: Option<String>,
-        /// CMP inverts the BP bits as well (MX25L3206E), so its ranges grow with BP.
-        #[serde(default)]
-        cmp_inverts_bp: bool,
-        /// Smallest value of BP that protects anything; 1 unless the part says otherwise
-        /// (QUIRKS Q27).
-        #[serde(default = "one")]
-        first_bp: u8,
-        /// Share that `first_bp` selects, in bytes.
-        unit_bytes: u32,
-        /// Rows where the part departs from the rule; they win.
-        #[serde(default)]
-        exceptions: Vec<ProtectionRow>,
-    },
-    /// BP says how much stays writable (QUIRKS Q26).
-    #[serde(rename_all = "kebab-case")]
-    InverseBlockProtect {
-        /// Names of the BP bits, least significant first.
-        bp: Vec<String>,
-        /// Bit that moves the protected range to the top: the writable share is then at the bottom.
-        #[serde(default)]
-        tb: Option<String>,
-        /// Share that BP = 1 leaves writable, in bytes.
-        unit_bytes: u32,
-        /// Rows where the part departs from the rule; they win.
-        #[serde(default)]
-        exceptions: Vec<ProtectionRow>,
-    },
-    /// BP doubles the protected share up to one half of the array, then halves what is left
-    /// writable (Eon QH-A/B and its derivatives).
-    #[serde(rename_all = "kebab-case")]
-    SymmetricBlockProtect {
-        /// Names of the BP bits, least significant first.
-        bp: Vec<String>,
-        /// Bit that moves the range to the bottom.
-        #[serde(default)]
-        tb: Option<String>,
-        /// Share that BP = 1 selects, in bytes.
-        unit_bytes: u32,
-        /// Rows where the part departs from the rule; they win.
-        #[serde(default)]
-        exceptions: Vec<ProtectionRow>,
-    },
-    /// The part's printed table, row by row; the first row that matches wins.
-    #[serde(rename_all = "kebab-case")]
-    Table {
-        /// Rows of the table.
-        rows: Vec<ProtectionRow>,
-    },
-    /// A block protection register, one bit a lock unit of [`Part::individual_locks`], locked at
-    /// power-up (SST26; QUIRKS Q15).
-    #[serde(rename_all = "kebab-case")]
-    BlockProtectionRegister {
-        /// Opcode that reads it.
-        read: u8,
-        /// Opcode that writes it.
-        write: u8,
-        /// Opcode that freezes it until the next power cycle.
-        lock_down: u8,
-        /// Opcode that makes its locks permanent.
-        lock_for_ever: u8,
-    },
-    /// The part has no protection.
-    None {},
-}
-
-/// Default of [`Protection::BlockProtect::first_bp`].
-fn one() -> u8 {
-    1
-}
-
-/// One row of a protection table.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct ProtectionRow {
-    /// Bit values by name; a bit that is not named does not matter.
-    pub bits: BTreeMap<String, u8>,
-    /// First protected byte.
-    pub start: u32,
-    /// One past the last protected byte; equal to `start` for none.
-    pub end: u32,
-}
-
-/// Individual sector and block locks (QUIRKS Q14).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct IndividualLocks {
-    /// Name of the bit that selects the scheme (WPS, WPSEL); none if it is always on.
-    #[serde(default)]
-    pub select_bit: Option<String>,
-    /// Opcodes that set that bit where a register write does not reach it (WPSEL, 68h).
-    #[serde(default)]
-    pub select: Vec<u8>,
-    /// Regions with their lock unit.
-    pub regions: Vec<LockRegion>,
-    /// Locks are 1 after power-up and after a software reset.
-    pub locked_at_power_up: bool,
-    /// Lock one unit.
-    pub lock: Vec<u8>,
-    /// Unlock one unit.
-    pub unlock: Vec<u8>,
-    /// Read one unit's lock.
-    pub read: Vec<u8>,
-    /// Lock all.
-    pub global_lock: Vec<u8>,
-    /// Unlock all.
-    pub global_unlock: Vec<u8>,
-}
-
-/// A run of equal lock units.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct LockRegion {
-    /// First byte.
-    pub start: u32,
-    /// One past the last byte.
-    pub end: u32,
-    /// Size of one unit.
-    pub unit_bytes: u32,
-}
-
-/// What the part shows after it refused a program or an erase (QUIRKS Q10, Q30).
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Refused {
-    /// The write enable latch afterwards.
-    pub write_enable_latch: AfterRefusal,
-    /// The write enable latch after a register write that the status lock refused.
-    #[serde(default)]
-    pub status_write_enable_latch: AfterRefusal,
-    /// Names of the bits that a refused program sets.
-    #[serde(default)]
-    pub program_flags: Vec<String>,
-    /// Names of the bits that a refused erase sets.
-    #[serde(default)]
-    pub erase_flags: Vec<String>,
-}
-
-/// The write enable latch after a refusal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
-pub enum AfterRefusal {
-    /// Cleared, as after success.
-    Clear,
-    /// Kept.
-    #[default]
-    Keep,
-}
-
 /// A sourced statement about the part.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -524,7 +224,7 @@ pub struct Fact {
 }
 
 /// A group of fields that share their source.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum FieldGroup {
     /// `name`, `vendor`, `jedec-id`, `capacity-bytes`, `page-bytes`.
@@ -552,7 +252,7 @@ pub enum FieldGroup {
 }
 
 /// Where a group of fields comes from.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize, Serialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Grade {
     /// How sure.
@@ -562,7 +262,7 @@ pub struct Grade {
 }
 
 /// How sure a fact is.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Deserialize, Serialize)]
 #[serde(rename_all = "kebab-case")]
 pub enum Confidence {
     /// Read in the vendor's datasheet.

@@ -2,6 +2,8 @@
 
 use serde::Deserialize;
 
+use crate::time::Duration;
+
 /// Control lines as the host sets them; `true` = asserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub struct ControlLines {
@@ -13,37 +15,70 @@ pub struct ControlLines {
 
 /// The circuit.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-#[serde(rename_all = "kebab-case")]
+#[serde(rename_all = "kebab-case", rename_all_fields = "kebab-case")]
 pub enum Wiring {
     /// EN falls on (DTR 0, RTS 1) and rises when RTS is 0; GPIO0 = !DTR is sampled then. Works
     /// with every client and timing (DEPS 1c.2).
     #[default]
     Latch,
+    /// The two transistors of Espressif's boards: EN is low on (DTR 0, RTS 1), GPIO0 is low on
+    /// (DTR 1, RTS 0). EN rises slowly through its resistor and capacitor, and GPIO0 is sampled
+    /// when it is up.
+    Transistors {
+        /// From the release of EN to a running chip, in milliseconds.
+        rise_ms: u16,
+    },
+    /// The adapter's pins, which are low when asserted, on EN and GPIO0: EN = !RTS, GPIO0 = !DTR.
+    Direct,
+    /// The same through inverters: EN = RTS, GPIO0 = DTR.
+    Inverted,
     /// The lines are not connected.
     None,
 }
 
-/// What a line change does to the chip.
+/// What the lines do to EN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edge {
     /// EN stays as it is.
     Nothing,
-    /// EN falls: the chip is held in reset.
+    /// EN is low: the chip is held in reset.
     Hold,
-    /// EN rises.
-    Release {
-        /// GPIO0 at that moment.
-        gpio0: bool,
-    },
+    /// EN of a held chip is let go.
+    Release,
 }
 
 impl Wiring {
     /// What `lines` do to a chip that `held` says is in reset.
     pub(super) fn edge(self, held: bool, lines: ControlLines) -> Edge {
+        let is_low = match self {
+            Self::None => return Edge::Nothing,
+            Self::Latch if held => lines.rts,
+            Self::Latch | Self::Transistors { .. } => lines.rts && !lines.dtr,
+            Self::Direct => lines.rts,
+            Self::Inverted => !lines.rts,
+        };
+        match (is_low, held) {
+            (true, _) => Edge::Hold,
+            (false, true) => Edge::Release,
+            (false, false) => Edge::Nothing,
+        }
+    }
+
+    /// Level of GPIO0 under `lines`.
+    pub(super) fn gpio0(self, lines: ControlLines) -> bool {
         match self {
-            Self::Latch if held && !lines.rts => Edge::Release { gpio0: !lines.dtr },
-            Self::Latch if !held && lines.rts && !lines.dtr => Edge::Hold,
-            Self::Latch | Self::None => Edge::Nothing,
+            Self::Latch | Self::Direct => !lines.dtr,
+            Self::Transistors { .. } => !lines.dtr || lines.rts,
+            Self::Inverted => lines.dtr,
+            Self::None => true,
+        }
+    }
+
+    /// From the release of EN to a running chip.
+    pub(super) fn rise(self) -> Duration {
+        match self {
+            Self::Transistors { rise_ms } => Duration::from_millis(rise_ms.into()),
+            Self::Latch | Self::Direct | Self::Inverted | Self::None => Duration::ZERO,
         }
     }
 }

@@ -2,7 +2,9 @@
 
 use std::{fs, path::Path};
 
-use spi_nor::part::{Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget};
+use spi_nor::part::{
+    BitKind, Part, Protection, ProtectionRow, RegisterName, StatusWrite, WriteTarget,
+};
 
 use crate::{
     board::{Board, BoardSetup},
@@ -13,9 +15,9 @@ use crate::{
 
 use super::{
     BoardFlash, CaseError, Crystal, HiddenLock, Image, Inconsistency, Level, LoadedBoard, Package,
-    Revision,
-    board_flash::{OnChange, SideEffect},
-    image,
+    PartOverrides, Revision,
+    board_flash::{BootFaults, Causes, SideEffect},
+    image, replace,
 };
 
 /// A board of a case or a board file.
@@ -42,8 +44,11 @@ impl LoadedBoard {
         let setup = &self.file.flash;
         let mut state = FlashState::factory(&part);
         for (name, value) in &setup.registers {
-            self.has_register(&part, *name)?;
+            self.has_register("flash.registers", &part, *name)?;
             state.set_register(*name, *value);
+        }
+        for name in setup.volatile_registers.keys() {
+            self.has_register("flash.volatile-registers", &part, *name)?;
         }
         if matches!(setup.hidden, Some(HiddenLock::StatusRow { damaged: true, .. })) {
             state.damaged_row = Some(0..part.capacity_bytes);
@@ -57,13 +62,43 @@ impl LoadedBoard {
         for (name, value) in &setup.volatile_registers {
             nor.set_volatile(*name, *value);
         }
+        self.set_locks(capacity, &mut nor)?;
         let pins = self.file.pins;
         nor.set_pins(Pins { wp_high: pins.wp == Level::High, hold_high: pins.hold == Level::High });
+        nor.set_pull_level(if pins.data_pull == Level::High { 0xff } else { 0x00 });
         nor.set_supply_mv(self.file.power.supply_mv.get());
         let _ = nor.take_dirty();
+        let causes =
+            Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
+        Ok(BoardFlash::new(nor, self.file.faults.clone(), causes))
+    }
+
+    /// What happens to the flash at the first register write of a boot.
+    fn boot_faults(&self) -> BootFaults {
         let boot = &self.file.boot;
-        let on_change = OnChange { damages_row: boot.damages_status_row, supply: boot.supply_mv };
-        Ok(BoardFlash::new(nor, self.file.faults.clone(), on_change, side_effect))
+        BootFaults { damages_row: boot.damages_status_row, supply: boot.supply_mv }
+    }
+
+    /// Opcodes that repair a damaged status row; all of them where the board does not say.
+    fn row_repair(&self) -> Option<Vec<u8>> {
+        match &self.file.flash.hidden {
+            Some(HiddenLock::StatusRow { repaired_by, .. }) => Some(repaired_by.clone()),
+            _ => None,
+        }
+    }
+
+    /// Individual locks that differ from their power-up state.
+    fn set_locks(&self, capacity: u32, nor: &mut NorFlash) -> Result<(), CaseError> {
+        for lock in &self.file.flash.locks {
+            if lock.at >= capacity {
+                let end = u64::from(lock.at) + 1;
+                return Err(self.wrong("flash.locks", Inconsistency::BeyondArray { end, capacity }));
+            }
+            if !nor.set_individual_lock(lock.at, lock.locked) {
+                return Err(self.wrong("flash.locks", Inconsistency::NoLocks));
+            }
+        }
+        Ok(())
     }
 
     /// The part as this board has it.
@@ -73,71 +108,70 @@ impl LoadedBoard {
     /// The part does not exist or its file is wrong.
     pub fn part(&self) -> Result<Part, CaseError> {
         let setup = &self.file.flash;
-        let mut part = match (&setup.part, &setup.part_file) {
-            (Some(name), None) => spi_nor::catalog::part(name).ok_or_else(|| {
-                self.wrong("flash.part", Inconsistency::UnknownPart(name.clone()))
-            })?,
+        let (key, origin, text) = match (&setup.part, &setup.part_file) {
+            (Some(name), None) => {
+                let text = spi_nor::catalog::text(name).ok_or_else(|| {
+                    self.wrong("flash.part", Inconsistency::UnknownPart(name.clone()))
+                })?;
+                ("flash.overrides.fields", name.clone(), text.to_owned())
+            }
             (None, Some(path)) => {
                 let path = self.folder.join(path);
                 let text = fs::read_to_string(&path)
                     .map_err(|cause| CaseError::Read { path: path.clone(), cause })?;
-                Part::parse(&text, &path.display().to_string()).map_err(|error| {
-                    self.wrong("flash.part-file", Inconsistency::PartFile(error.to_string()))
-                })?
+                ("flash.part-file", path.display().to_string(), text)
             }
             _ => return Err(self.wrong("flash", Inconsistency::PartOrFile)),
         };
-        self.override_part(&mut part);
+        let mut part = Part::parse_changed(&text, &setup.overrides.fields, &origin)
+            .map_err(|error| self.wrong(key, Inconsistency::PartFile(error.to_string())))?;
+        self.override_part(&mut part)?;
+        let faults = part.faults();
+        if !faults.is_empty() {
+            let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
+            return Err(
+                self.wrong("flash.overrides", Inconsistency::ChangedPart(faults.join("; ")))
+            );
+        }
         Ok(part)
     }
 
-    fn override_part(&self, part: &mut Part) {
+    fn override_part(&self, part: &mut Part) -> Result<(), CaseError> {
         let overrides = &self.file.flash.overrides;
-        if let Some(latch) = overrides.write_enable_latch_after_refusal {
-            part.refused.write_enable_latch = latch;
-        }
-        if let Some(rule) = overrides.chip_erase_rule {
-            part.chip_erase.rule = rule;
-        }
-        if let Some(both) = overrides.both_lock_bits {
-            part.status_lock.both = both;
-        }
-        if let Some(mv) = overrides.write_inhibit_mv {
-            part.write_inhibit_mv = mv.get();
-        }
+        let latches = &mut part.refused;
+        replace(&mut latches.write_enable_latch, overrides.write_enable_latch_after_refusal);
+        replace(
+            &mut latches.status_write_enable_latch,
+            overrides.write_enable_latch_after_refused_status_write,
+        );
+        replace(&mut part.chip_erase.rule, overrides.chip_erase_rule);
+        replace(&mut part.status_lock.both, overrides.both_lock_bits);
+        replace(&mut part.write_inhibit_mv, overrides.write_inhibit_mv.map(|mv| mv.get()));
         if let Some(sfdp) = &overrides.sfdp {
             part.sfdp = Some(sfdp.clone());
         }
-        if let Some(counts) = &overrides.status_write_01h_bytes {
-            part.status_write.retain(|form| form.opcode != 0x01);
-            part.status_write.extend(counts.iter().map(|count| status_write_form(*count)));
-        }
-        if let Some(clears) = &overrides.one_byte_01h_clears {
-            for form in &mut part.status_write {
-                if form.opcode == 0x01 && form.to.len() == 1 {
-                    form.clears.clone_from(clears);
-                }
-            }
-        }
-        if overrides.has_qpi == Some(false) {
-            part.instructions.enter_qpi.clear();
-            part.instructions.exit_qpi.clear();
-        }
-        if overrides.has_31h == Some(false) {
-            part.status_write.retain(|form| form.opcode != 0x31);
-        }
+        override_status_writes(part, overrides);
+        override_qpi(part, overrides.has_qpi);
         for (name, mask) in &overrides.fixed_bits {
-            let fixed = self.file.flash.registers.get(name).copied().unwrap_or(0);
+            self.has_register("flash.overrides.fixed-bits", part, *name)?;
+            let registers = &self.file.flash.registers;
+            let fixed = registers.get(name).copied().unwrap_or_else(|| part.factory_value(*name));
             for bit in part.registers.get_mut(name).into_iter().flat_map(|it| &mut it.bits) {
                 if mask >> bit.bit & 1 == 1 {
-                    bit.kind = spi_nor::part::BitKind::Reserved;
+                    bit.kind = BitKind::Reserved;
                     bit.factory = fixed >> bit.bit & 1;
                 }
             }
         }
         if let Some(HiddenLock::RegisterBit { register, bit }) = &self.file.flash.hidden {
+            self.has_register("flash.hidden", part, *register)?;
+            if *bit > 7 {
+                let bit = format!("{bit} of {register}; allowed: 0 to 7");
+                return Err(self.wrong("flash.hidden", Inconsistency::NoSuchBit { bit }));
+            }
             protect_by_bit(part, *register, *bit);
         }
+        Ok(())
     }
 
     /// What the board is apart from its flash.
@@ -173,6 +207,7 @@ impl LoadedBoard {
         BoardSetup {
             identity,
             strap: chip.strap.get(),
+            wiring: self.file.wiring,
             personality: Some(self.personality()),
             ..BoardSetup::default()
         }
@@ -208,10 +243,7 @@ impl LoadedBoard {
             register.bits.iter().find(|it| &it.name == bit).map(|it| (*name, it.bit))
         });
         let (register, position) = found.ok_or_else(|| {
-            self.wrong(
-                "flash.hidden",
-                Inconsistency::PartFile(format!("the part has no bit {bit}")),
-            )
+            self.wrong("flash.hidden", Inconsistency::NoSuchBit { bit: bit.clone() })
         })?;
         let mask = 1_u8.checked_shl(position.into()).unwrap_or(0);
         Ok(Some(SideEffect { register, mask, cleared_by: cleared_by.clone() }))
@@ -242,15 +274,19 @@ impl LoadedBoard {
         Ok(())
     }
 
-    fn has_register(&self, part: &Part, name: RegisterName) -> Result<(), CaseError> {
+    fn has_register(
+        &self,
+        key: &'static str,
+        part: &Part,
+        name: RegisterName,
+    ) -> Result<(), CaseError> {
         if part.registers.contains_key(&name) {
             return Ok(());
         }
-        let known: Vec<_> =
-            part.registers.keys().map(|it| format!("{it:?}").to_lowercase()).collect();
-        let register = format!("{name:?}").to_lowercase();
+        let known: Vec<_> = part.registers.keys().map(ToString::to_string).collect();
+        let register = name.to_string();
         let problem = Inconsistency::NoSuchRegister { register, known: known.join(", ") };
-        Err(self.wrong("flash.registers", problem))
+        Err(self.wrong(key, problem))
     }
 
     fn wrong(&self, key: &'static str, problem: Inconsistency) -> CaseError {
@@ -262,10 +298,57 @@ fn read(path: &Path) -> Result<Vec<u8>, CaseError> {
     fs::read(path).map_err(|cause| CaseError::Read { path: path.to_owned(), cause })
 }
 
-/// 01h with `count` data bytes: SR1, SR2, SR3.
+/// Which register writes the part takes, and what they clear.
+fn override_status_writes(part: &mut Part, overrides: &PartOverrides) {
+    if let Some(counts) = &overrides.status_write_01h_bytes {
+        part.status_write.retain(|form| form.opcode != 0x01);
+        part.status_write.extend(counts.iter().map(|count| status_write_form(*count)));
+    }
+    if let Some(clears) = &overrides.one_byte_01h_clears {
+        for form in &mut part.status_write {
+            if form.opcode == 0x01 && form.to.len() == 1 {
+                form.clears.clone_from(clears);
+            }
+        }
+    }
+    let has_31h = part.status_write.iter().any(|form| form.opcode == 0x31);
+    match overrides.has_31h {
+        Some(false) => part.status_write.retain(|form| form.opcode != 0x31),
+        Some(true) if !has_31h => part.status_write.push(StatusWrite {
+            opcode: 0x31,
+            to: vec![WriteTarget::Sr2],
+            clears: Vec::new(),
+            confidence: None,
+        }),
+        _ => {}
+    }
+}
+
+/// Takes the four-line mode away or gives it.
+fn override_qpi(part: &mut Part, has_qpi: Option<bool>) {
+    let reads_35h = part.reads(0x35).is_some();
+    let instructions = &mut part.instructions;
+    match has_qpi {
+        Some(false) => {
+            instructions.enter_qpi.clear();
+            instructions.exit_qpi.clear();
+        }
+        Some(true) if instructions.enter_qpi.is_empty() => {
+            let (enter, exit) = if reads_35h { (0x38, 0xff) } else { (0x35, 0xf5) };
+            instructions.enter_qpi = vec![enter];
+            instructions.exit_qpi = vec![exit];
+        }
+        _ => {}
+    }
+}
+
+/// 01h with `count` data bytes: SR1, SR2, SR3. A count that no register stands for is left to the
+/// check of the part.
 fn status_write_form(count: u8) -> StatusWrite {
     let targets = [WriteTarget::Sr1, WriteTarget::Sr2, WriteTarget::Sr3];
-    let to = targets.into_iter().take(count.into()).collect();
+    let extra = usize::from(count).saturating_sub(targets.len());
+    let ignored = std::iter::repeat_n(WriteTarget::Ignored, extra);
+    let to = targets.into_iter().take(count.into()).chain(ignored).collect();
     StatusWrite { opcode: 0x01, to, clears: Vec::new(), confidence: None }
 }
 

@@ -9,6 +9,8 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 use spi_nor::part::{AfterRefusal, BothLockBits, ChipEraseRule, HexBytes, RegisterName};
 
+use crate::board::Wiring;
+
 use super::{
     boot::Boot,
     story::Story,
@@ -16,7 +18,7 @@ use super::{
 };
 
 /// One board.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct BoardFile {
     /// The public report that this board plays, if it plays one.
@@ -29,6 +31,8 @@ pub struct BoardFile {
     pub pins: Pins,
     /// The ESP32 itself.
     pub chip: Chip,
+    /// How DTR and RTS reach EN and GPIO0.
+    pub wiring: Wiring,
     /// What the firmware does when the board boots from flash.
     pub boot: Boot,
     /// Faults to inject.
@@ -38,7 +42,7 @@ pub struct BoardFile {
 }
 
 /// One way to explain the same observations.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
 pub struct Hypothesis {
     /// One line.
@@ -69,7 +73,7 @@ pub struct Hypothesis {
 }
 
 /// The flash part and what is in it at power-on.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FlashSetup {
     /// Part number of the catalogue.
@@ -146,11 +150,13 @@ pub struct Piece {
 }
 
 /// Facts of the part that a board may flip; what is left out stays as the part file has it.
-#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[derive(Debug, Clone, Default, PartialEq, Deserialize)]
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct PartOverrides {
     /// Write enable latch after a refused operation (QUIRKS Q10).
     pub write_enable_latch_after_refusal: Option<AfterRefusal>,
+    /// Write enable latch after a register write that the status lock refused (QUIRKS Q21).
+    pub write_enable_latch_after_refused_status_write: Option<AfterRefusal>,
     /// When chip erase is refused (QUIRKS Q11).
     pub chip_erase_rule: Option<ChipEraseRule>,
     /// What SRP1 = SRP0 = 1 means (QUIRKS Q21).
@@ -159,9 +165,10 @@ pub struct PartOverrides {
     pub status_write_01h_bytes: Option<Vec<u8>>,
     /// Bits of other registers that a one-byte 01h clears, by name (QUIRKS Q5).
     pub one_byte_01h_clears: Option<Vec<String>>,
-    /// The part enters the four-line mode (35h or 38h). `false`: it ignores these opcodes.
+    /// The part enters the four-line mode. `false`: it ignores 35h or 38h; `true`: it takes 38h
+    /// and FFh, or 35h and F5h where 35h reads no register (QUIRKS Q17).
     pub has_qpi: Option<bool>,
-    /// The part takes 31h.
+    /// The part takes 31h, one byte for SR2.
     pub has_31h: Option<bool>,
     /// Write-inhibit voltage in millivolts (QUIRKS Q25).
     pub write_inhibit_mv: Option<SupplyMillivolts>,
@@ -169,6 +176,9 @@ pub struct PartOverrides {
     pub fixed_bits: BTreeMap<RegisterName, u8>,
     /// SFDP table as hex, where lots with one id differ (QUIRKS Q28).
     pub sfdp: Option<HexBytes>,
+    /// Any other field of the part file, under the keys that it has there: tables are merged, all
+    /// else is replaced, and the result is checked as a part file is.
+    pub fields: toml::Table,
 }
 
 /// Protection that no status register shows (QUIRKS part 3). Nothing here is in a datasheet.
@@ -227,6 +237,8 @@ pub struct Pins {
     pub wp: Level,
     /// HOLD#.
     pub hold: Level,
+    /// The data line while nobody drives it: what an unknown register reads (QUIRKS Q29).
+    pub data_pull: Level,
 }
 
 /// Level of a pin.

@@ -2,6 +2,8 @@
 //!
 //! A decorator: the part itself knows nothing of faults. Everything here is deterministic.
 
+use spi_nor::part::Part;
+
 use crate::{
     flash::NorFlash,
     spi::{SpiDevice, Transaction},
@@ -22,14 +24,26 @@ pub struct BoardFlash {
     /// Answers of each faulty register read so far.
     read_counts: Vec<u32>,
     noise: fastrand::Rng,
-    on_change: OnChange,
-    side_effect: Option<SideEffect>,
+    causes: Causes,
+    /// The register writes of the firmware's start-up run.
+    booting: bool,
+    /// Opcodes that anything here looks at; every other one goes straight to the part.
+    watched: Box<[bool; 256]>,
 }
 
-/// What the first register write that changes a stored value does besides (the boot's brown-out,
-/// the boot's supply).
+/// What register writes cause besides.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Causes {
+    pub(super) boot: BootFaults,
+    pub(super) side_effect: Option<SideEffect>,
+    /// Opcodes that repair a damaged status row; any if `None`.
+    pub(super) row_repair: Option<Vec<u8>>,
+}
+
+/// What the first register write of a boot that changes a stored value does besides (the boot's
+/// brown-out, the boot's supply).
 #[derive(Debug, Clone, Copy, Default)]
-pub(super) struct OnChange {
+pub(super) struct BootFaults {
     pub(super) damages_row: bool,
     pub(super) supply: Option<SupplyMillivolts>,
 }
@@ -42,17 +56,20 @@ pub(super) struct SideEffect {
     pub(super) cleared_by: Vec<WriteForm>,
 }
 
+/// What a register write may change.
+struct Before {
+    stored: Vec<u8>,
+    damaged_row: bool,
+    write_enable_latch: bool,
+}
+
 impl BoardFlash {
-    pub(super) fn new(
-        nor: NorFlash,
-        faults: Faults,
-        on_change: OnChange,
-        side_effect: Option<SideEffect>,
-    ) -> Self {
+    pub(super) fn new(nor: NorFlash, faults: Faults, causes: Causes) -> Self {
         let read_counts = vec![0; faults.register_reads.len()];
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
-        Self { nor, faults, read_counts, noise, on_change, side_effect }
+        let watched = watched(nor.part(), &faults, &causes);
+        Self { nor, faults, read_counts, noise, causes, booting: false, watched }
     }
 
     /// The part.
@@ -64,6 +81,13 @@ impl BoardFlash {
     /// The part, from outside of the board's time.
     pub fn nor_mut(&mut self) -> &mut NorFlash {
         &mut self.nor
+    }
+
+    /// Replaces the faults; what they count starts anew.
+    pub fn set_faults(&mut self, faults: Faults) {
+        self.read_counts = vec![0; faults.register_reads.len()];
+        self.noise = fastrand::Rng::with_seed(faults.read_noise.map_or(0, |noise| noise.seed));
+        self.faults = faults;
     }
 
     /// Changes what the part is told.
@@ -113,40 +137,45 @@ impl BoardFlash {
         &mut self,
         now: Instant,
         mosi: &[u8],
-        changed: bool,
+        before: &Before,
         trace: &mut Trace,
     ) {
-        if let (Some(effect), Some((opcode, data))) = (self.side_effect.clone(), mosi.split_first())
+        let Some((&opcode, data)) = mosi.split_first() else { return };
+        let changed = before.stored != self.stored();
+        let repairs = self.causes.row_repair.as_ref().is_none_or(|by| by.contains(&opcode));
+        if before.damaged_row && !repairs {
+            self.nor.set_damaged_row(true);
+        }
+        if let Some(effect) = &self.causes.side_effect
+            && before.write_enable_latch
             && effect
                 .cleared_by
                 .iter()
-                .any(|form| form.opcode == *opcode && usize::from(form.bytes) == data.len())
+                .any(|form| form.opcode == opcode && usize::from(form.bytes) == data.len())
         {
-            let mut state = self.nor.snapshot();
-            state.set_register(effect.register, state.register(effect.register) & !effect.mask);
-            let volatile = self.nor.register(effect.register) & !effect.mask;
-            self.rewrite(now, state);
-            self.nor.set_volatile(effect.register, volatile);
+            let (register, mask) = (effect.register, effect.mask);
+            self.nor.clear_bits(register, mask);
         }
-        if !changed {
+        if !changed || !self.booting {
             return;
         }
-        let on_change = std::mem::take(&mut self.on_change);
-        if on_change.damages_row {
-            let mut state = self.nor.snapshot();
-            state.damaged_row = Some(0..self.nor.part().capacity_bytes);
-            self.rewrite(now, state);
+        let faults = std::mem::take(&mut self.causes.boot);
+        if faults.damages_row {
+            self.nor.set_damaged_row(true);
             trace.push(now, Event::Note { what: "brown-out damages the status row".to_owned() });
         }
-        if let Some(supply) = on_change.supply {
+        if let Some(supply) = faults.supply {
             self.nor.set_supply_mv(supply.get());
             trace.push(now, Event::Note { what: format!("flash supply is {} mV", supply.get()) });
         }
     }
 
-    fn rewrite(&mut self, now: Instant, state: crate::flash::FlashState) {
-        // The state is the part's own, so it fits.
-        let _ = self.nor.restore(state, now);
+    fn before(&self) -> Before {
+        Before {
+            stored: self.stored(),
+            damaged_row: self.nor.state().damaged_row.is_some(),
+            write_enable_latch: self.nor.write_enable_latch(),
+        }
     }
 
     fn stored(&self) -> Vec<u8> {
@@ -155,13 +184,39 @@ impl BoardFlash {
     }
 }
 
-impl SpiDevice for BoardFlash {
-    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
-        let Some(&opcode) = transaction.mosi.first() else {
-            return self.nor.transfer(now, transaction, trace);
-        };
+/// Opcodes that a fault or a cause is about.
+fn watched(part: &Part, faults: &Faults, causes: &Causes) -> Box<[bool; 256]> {
+    let mut watched = Box::new([false; 256]);
+    let mut watch = |opcode: u8| watched[usize::from(opcode)] = true;
+    let at_writes = faults.register_write_stuck_high
+        || causes.boot.damages_row
+        || causes.boot.supply.is_some()
+        || causes.side_effect.is_some()
+        || causes.row_repair.is_some();
+    if at_writes {
+        part.status_write.iter().for_each(|form| watch(form.opcode));
+    }
+    if faults.program_lost {
+        part.instructions.page_program.iter().copied().for_each(&mut watch);
+    }
+    if faults.read_noise.is_some() {
+        ARRAY_READS.into_iter().for_each(&mut watch);
+    }
+    faults.register_reads.iter().for_each(|fault| watch(fault.opcode));
+    watched
+}
+
+impl BoardFlash {
+    /// A transaction that a fault or a cause may be about.
+    fn transfer_watched(
+        &mut self,
+        now: Instant,
+        opcode: u8,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
         let writes = self.nor.part().status_write.iter().any(|form| form.opcode == opcode);
-        let before = writes.then(|| self.stored());
+        let before = writes.then(|| self.before());
         if let Some(mosi) = self.disturb_input(transaction.mosi) {
             let mut disturbed = Transaction {
                 mosi: &mosi,
@@ -174,8 +229,18 @@ impl SpiDevice for BoardFlash {
         }
         self.disturb_output(opcode, transaction.miso);
         if let Some(before) = before {
-            let changed = before != self.stored();
-            self.after_register_write(now, transaction.mosi, changed, trace);
+            self.after_register_write(now, transaction.mosi, &before, trace);
+        }
+    }
+}
+
+impl SpiDevice for BoardFlash {
+    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        match transaction.mosi.first() {
+            Some(&opcode) if self.watched[usize::from(opcode)] => {
+                self.transfer_watched(now, opcode, transaction, trace);
+            }
+            _ => self.nor.transfer(now, transaction, trace),
         }
     }
 
@@ -185,5 +250,13 @@ impl SpiDevice for BoardFlash {
 
     fn power_cycle(&mut self, now: Instant) {
         self.nor.power_cycle(now);
+    }
+
+    fn set_boot_writes(&mut self, running: bool) {
+        self.booting = running;
+    }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        self.nor.power_cut(now, seed);
     }
 }

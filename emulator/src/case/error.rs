@@ -77,6 +77,18 @@ pub enum Inconsistency {
         /// Those that exist.
         known: String,
     },
+    /// The register has no such bit.
+    #[error("the part has no bit {bit}")]
+    NoSuchBit {
+        /// The bit asked for, by name or by register and position.
+        bit: String,
+    },
+    /// The part has no individual locks.
+    #[error("the part has no individual locks; allowed: none")]
+    NoLocks,
+    /// What the board changes does not make a part.
+    #[error("the changed part is wrong: {0}")]
+    ChangedPart(String),
     /// `default-hypothesis` names nothing in `[hypotheses]`.
     #[error("{0:?} is not in [hypotheses]")]
     NoSuchHypothesis(String),

@@ -66,7 +66,7 @@ const CASES: &[(&str, &str)] = cases![
 ];
 
 /// A board file with the folder that its relative paths start from.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq)]
 pub struct LoadedBoard {
     /// File, or name of the built-in case, for messages.
     pub origin: String,

@@ -137,3 +137,16 @@ fn the_first_boot_leaves_the_status_that_the_thread_reports() {
         assert_eq!((nor.register(Sr1) & 0xfc, nor.register(Sr2)), (0, sr2), "{hypothesis}");
     }
 }
+
+#[test]
+fn wirings_are_data() {
+    use crate::board::Wiring;
+    let wiring = |text: &str| {
+        let text = format!("{text}\n[flash]\npart = \"W25Q32JV\"");
+        parse("t", &text, Path::new(".")).unwrap().setup().wiring
+    };
+    assert_eq!(wiring(""), Wiring::Latch);
+    assert_eq!(wiring("wiring = \"inverted\""), Wiring::Inverted);
+    let slow = wiring("wiring = { transistors = { rise-ms = 10 } }");
+    assert_eq!(slow, Wiring::Transistors { rise_ms: 10 });
+}

@@ -24,6 +24,9 @@ pub struct FlashFaults {
     pub read_only: Option<Range<u32>>,
     /// Bits that a program cannot clear.
     pub stuck_bits: u8,
+    /// The data line is stuck high in register writes: every data byte arrives as 0xFF
+    /// (QUIRKS Q22).
+    pub status_data_stuck_high: bool,
 }
 
 /// Which reads of a register are answered wrongly.
@@ -50,6 +53,8 @@ pub struct FaultCounts {
     pub dropped: u64,
     /// Programs whose data was changed.
     pub stuck: u64,
+    /// Register writes whose data arrived as 0xFF.
+    pub status_writes_high: u64,
 }
 
 /// A flash behind faults.
@@ -150,6 +155,30 @@ impl<F: SpiDevice> FaultyFlash<F> {
         trace.push(now, Event::Denied { opcode: transaction.mosi[0], range, why, count: 1 });
         trace.spi(transaction, true);
     }
+
+    /// Sets `bits` in every byte from number `from` on. The bus shows what the host sent, the part
+    /// gets what arrives at its cells.
+    fn disturb(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+        from: usize,
+        bits: u8,
+        trace: &mut Trace,
+    ) {
+        self.scratch.clear();
+        self.scratch.extend_from_slice(transaction.mosi);
+        for byte in self.scratch.iter_mut().skip(from) {
+            *byte |= bits;
+        }
+        let mut arrives = Transaction {
+            mosi: &self.scratch,
+            miso: transaction.miso,
+            command_lines: transaction.command_lines,
+        };
+        self.inner.transfer(now, &mut arrives, trace);
+        trace.amend_spi(transaction.mosi);
+    }
 }
 
 impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
@@ -184,23 +213,14 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
         {
             return self.drop_change(now, transaction, range, trace);
         }
+        if self.faults.status_data_stuck_high && meaning == Meaning::WriteRegister {
+            self.counts.status_writes_high += 1;
+            return self.disturb(now, transaction, 1, 0xFF, trace);
+        }
         let programs = matches!(meaning, Meaning::PageProgram | Meaning::QuadPageProgram);
         if self.faults.stuck_bits != 0 && programs {
             self.counts.stuck += 1;
-            self.scratch.clear();
-            self.scratch.extend_from_slice(transaction.mosi);
-            for byte in self.scratch.iter_mut().skip(4) {
-                *byte |= self.faults.stuck_bits;
-            }
-            // The bus shows what the host sent, the part gets what arrives at its cells.
-            let mut arrives = Transaction {
-                mosi: &self.scratch,
-                miso: transaction.miso,
-                command_lines: transaction.command_lines,
-            };
-            self.inner.transfer(now, &mut arrives, trace);
-            trace.amend_spi(transaction.mosi);
-            return;
+            return self.disturb(now, transaction, 4, self.faults.stuck_bits, trace);
         }
         self.inner.transfer(now, transaction, trace);
     }
@@ -212,4 +232,11 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
     fn power_cycle(&mut self, now: Instant) {
         self.inner.power_cycle(now);
     }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        self.inner.power_cut(now, seed);
+    }
 }
+
+#[cfg(test)]
+mod tests;

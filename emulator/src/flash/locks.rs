@@ -76,11 +76,11 @@ impl Locks {
         }
     }
 
-    /// Sets the lock of the unit that holds `address`.
-    pub(crate) fn set(&mut self, address: u32, locked: bool) {
-        if let Some((number, _)) = self.unit(address) {
-            self.set_number(number, locked);
-        }
+    /// Sets the lock of the unit that holds `address`; `false` if there is none.
+    pub(crate) fn set(&mut self, address: u32, locked: bool) -> bool {
+        let Some((number, _)) = self.unit(address) else { return false };
+        self.set_number(number, locked);
+        true
     }
 
     /// Whether the unit that holds `address` is locked.

@@ -254,6 +254,26 @@ impl NorFlash {
         }
     }
 
+    /// Sets the individual lock of the unit that holds `address` without permission, as a board
+    /// file does; `false` if the part has no such unit.
+    pub fn set_individual_lock(&mut self, address: u32, locked: bool) -> bool {
+        self.locks.as_mut().is_some_and(|locks| locks.set(address, locked))
+    }
+
+    /// Damages the non-volatile status row or repairs it (QUIRKS part 3, H2).
+    pub fn set_damaged_row(&mut self, damaged: bool) {
+        self.state.damaged_row = damaged.then_some(0..self.part.capacity_bytes);
+        self.dirty.registers();
+    }
+
+    /// Clears bits of a register, stored and in force, without permission (QUIRKS part 3, H3).
+    pub fn clear_bits(&mut self, name: RegisterName, mask: u8) {
+        self.state.nv[index(name)] &= !mask;
+        self.live[index(name)] &= !mask;
+        self.dirty.registers();
+        self.derive();
+    }
+
     /// Whether the write enable latch is set.
     #[must_use]
     pub fn write_enable_latch(&self) -> bool {
@@ -311,6 +331,10 @@ impl SpiDevice for NorFlash {
 
     fn power_cycle(&mut self, now: Instant) {
         Self::power_cycle(self, now);
+    }
+
+    fn power_cut(&mut self, now: Instant, seed: u64) {
+        Self::power_cut(self, now, seed);
     }
 }
 

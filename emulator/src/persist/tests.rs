@@ -51,3 +51,25 @@ fn a_damaged_state_file_is_an_error() {
     fs::write(folder.path().join("flash.bin.state"), "{").expect("written");
     assert!(matches!(ImageStore::open(&path, &mut flash()), Err(PersistError::State { .. })));
 }
+
+#[test]
+fn security_registers_and_otp_are_kept_beside_the_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    let mut first = flash();
+    let store = ImageStore::open(&path, &mut first).expect("made");
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0x42, 0x00, 0x10, 0x05, 0x5a]);
+    store.store(&mut first).expect("stored");
+    assert_ne!(first.state().security.used_sectors().count(), 0);
+    let mut state = first.snapshot();
+    state.otp_sector.load(3, &[0x77]);
+    state.otp_lock = 1;
+    first.restore(state, Instant::ZERO).expect("its own");
+    store.store(&mut first).expect("stored");
+    let mut second = flash();
+    ImageStore::open(&path, &mut second).expect("loaded");
+    assert_eq!(second.state().security, first.state().security);
+    assert_eq!(second.state().otp_sector, first.state().otp_sector);
+    assert_eq!(second.state().otp_lock, 1);
+}

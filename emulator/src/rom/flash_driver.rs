@@ -3,6 +3,7 @@
 //! They put prebuilt bytes on the bus instead of going through the controller register by
 //! register, and leave the registers as the ROM's own code would.
 
+pub use super::flash_chip::FlashChip;
 use crate::{
     soc::{
         Machine,
@@ -13,12 +14,12 @@ use crate::{
     trace::Hang,
 };
 
-/// `g_rom_flashchip` in the ROM's data (XTENSA 4.2).
-const FLASHCHIP: u32 = 0x3FFA_E270;
 /// Largest piece of one page program.
 const PROGRAM_BYTES: usize = 32;
 /// Bytes of one read command.
 const READ_BYTES: usize = 64;
+/// The same as an address step.
+const READ_PIECE: u32 = 64;
 /// Sectors in a 64 KiB block.
 const SECTORS_PER_BLOCK: u32 = 16;
 /// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
@@ -28,64 +29,6 @@ const FUTILE_POLLS_MAX: u32 = 8;
 const WIP: u8 = 1 << 0;
 const WEL: u8 = 1 << 1;
 const QE: u8 = 1 << 1;
-
-/// The ROM's idea of the flash (`SPI_SET_PARAMS`).
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct FlashChip {
-    /// JEDEC id; nothing looks at it.
-    pub device_id: u32,
-    /// Size in bytes: the limit of every access.
-    pub chip_bytes: u32,
-    /// Block size in bytes.
-    pub block_bytes: u32,
-    /// Sector size in bytes.
-    pub sector_bytes: u32,
-    /// Page size in bytes.
-    pub page_bytes: u32,
-    /// Mask on the status register.
-    pub status_mask: u32,
-}
-
-impl FlashChip {
-    /// What the ROM assumes before `SPI_SET_PARAMS` (ROM-FACTS 5.7).
-    pub const DEFAULT: Self = Self {
-        device_id: 0x0015_40EF,
-        chip_bytes: 0x0020_0000,
-        block_bytes: 0x0001_0000,
-        sector_bytes: 0x1000,
-        page_bytes: 0x100,
-        status_mask: 0xFFFF,
-    };
-
-    /// Reads the record from RAM.
-    #[must_use]
-    pub fn load<F>(machine: &Machine<F>) -> Self {
-        let word = |index: u32| machine.soc.memory.word(FLASHCHIP + 4 * index).unwrap_or(0);
-        Self {
-            device_id: word(0),
-            chip_bytes: word(1),
-            block_bytes: word(2),
-            sector_bytes: word(3),
-            page_bytes: word(4),
-            status_mask: word(5),
-        }
-    }
-
-    /// Writes the record to RAM.
-    pub fn store<F>(&self, machine: &mut Machine<F>) {
-        let words = [
-            self.device_id,
-            self.chip_bytes,
-            self.block_bytes,
-            self.sector_bytes,
-            self.page_bytes,
-            self.status_mask,
-        ];
-        for (index, word) in (0..).zip(words) {
-            machine.soc.memory.set_word(FLASHCHIP + 4 * index, word);
-        }
-    }
-}
 
 /// Why a flash function did not do its work.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -421,7 +364,11 @@ fn write_page_piece<F: SpiDevice>(
         write_enable(machine)?;
         mosi[..4].copy_from_slice(&at.to_be_bytes());
         mosi[0] = 0x02;
-        mosi[4..4 + chunk.len()].copy_from_slice(chunk);
+        match <&[u8; PROGRAM_BYTES]>::try_from(chunk) {
+            // All but the last: of a known length, which spares a call.
+            Ok(full) => mosi[4..].copy_from_slice(full),
+            Err(_) => mosi[4..4 + chunk.len()].copy_from_slice(chunk),
+        }
         machine.transfer(&mosi[..4 + chunk.len()], &mut []);
     }
     let last = piece.chunks(PROGRAM_BYTES).next_back().unwrap_or_default();
@@ -451,10 +398,19 @@ pub fn read<F: SpiDevice>(
     }
     let mut command = ReadCommand::set_up(machine);
     let mut piece = [0; READ_BYTES];
+    let mut at = address;
     let mut last_at = address;
-    for (chunk, at) in target.chunks_mut(READ_BYTES).zip((address..).step_by(READ_BYTES)) {
+    let (whole, rest) = target.as_chunks_mut::<READ_BYTES>();
+    for chunk in whole {
+        machine.transfer(command.at(at), chunk);
+        piece = *chunk;
+        last_at = at;
+        at += READ_PIECE;
+    }
+    if !rest.is_empty() {
+        // The ROM always reads a whole piece.
         machine.transfer(command.at(at), &mut piece);
-        chunk.copy_from_slice(&piece[..chunk.len()]);
+        rest.copy_from_slice(&piece[..rest.len()]);
         last_at = at;
     }
     machine.soc.spi1.store_data(false, &piece);

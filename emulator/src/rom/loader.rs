@@ -175,7 +175,7 @@ impl Loader {
         payload.extend(value);
         payload.extend(&self.reply[..len + 4]);
         let mut wire = Vec::with_capacity(2 * payload.len() + 2);
-        slip::encode(&payload, &mut wire);
+        esp_protocol::slip::encode(&payload, &mut wire);
         let count = if self.op == OP_SYNC { SYNC_REPLIES } else { 1 };
         for _ in 0..count {
             machine.send(&wire);

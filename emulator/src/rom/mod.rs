@@ -6,6 +6,7 @@ pub mod banner;
 pub mod boot;
 mod commands;
 mod deflate;
+mod flash_chip;
 pub mod flash_driver;
 mod loader;
 pub mod personality;

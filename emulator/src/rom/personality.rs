@@ -85,7 +85,10 @@ impl BootStep {
                 machine.transfer(&out.0, &mut answer[..count]);
             }
             Self::UpdateRegister(write) => {
-                if write.play(|out, answer| machine.transfer(out, answer)) {
+                machine.flash.set_boot_writes(true);
+                let wrote = write.play(|out, answer| machine.transfer(out, answer));
+                machine.flash.set_boot_writes(false);
+                if wrote {
                     wait_idle(machine)?;
                 }
             }

@@ -3,10 +3,8 @@
 //! The ROM's own quirks live here: a closing delimiter cannot open the next frame, unknown escapes
 //! store the byte unchanged, an escaped delimiter is data, and the buffer is never cleared.
 
-const END: u8 = 0xC0;
-const ESCAPE: u8 = 0xDB;
-const ESCAPED_END: u8 = 0xDC;
-const ESCAPED_ESCAPE: u8 = 0xDD;
+use esp_protocol::slip::{END, ESC, ESC_END, ESC_ESC};
+use memchr::{memchr, memchr2};
 
 /// Where the receiver is in the stream.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -35,7 +33,7 @@ impl Receiver {
         while let Some(&byte) = bytes.get(at) {
             match self.state {
                 State::Outside => {
-                    at += bytes[at..].iter().position(|&b| b == END).unwrap_or(bytes.len() - at);
+                    at += memchr(END, &bytes[at..]).unwrap_or(bytes.len() - at);
                     if at < bytes.len() {
                         at += 1;
                         self.state = State::Inside;
@@ -55,14 +53,13 @@ impl Receiver {
                         return (at, true);
                     }
                 }
-                State::Inside if byte == ESCAPE => {
+                State::Inside if byte == ESC => {
                     at += 1;
                     self.state = State::Escaped;
                 }
                 State::Inside => {
                     let rest = &bytes[at..];
-                    let run = rest.iter().position(|&b| b == END || b == ESCAPE);
-                    let run = &rest[..run.unwrap_or(rest.len())];
+                    let run = &rest[..memchr2(END, ESC, rest).unwrap_or(rest.len())];
                     self.store(buffer, run);
                     at += run.len();
                 }
@@ -81,23 +78,10 @@ impl Receiver {
 
 fn unescape(byte: u8) -> u8 {
     match byte {
-        ESCAPED_END => END,
-        ESCAPED_ESCAPE => ESCAPE,
+        ESC_END => END,
+        ESC_ESC => ESC,
         other => other,
     }
-}
-
-/// Appends one framed payload with both delimiters.
-pub(super) fn encode(payload: &[u8], out: &mut Vec<u8>) {
-    out.push(END);
-    for &byte in payload {
-        match byte {
-            END => out.extend([ESCAPE, ESCAPED_END]),
-            ESCAPE => out.extend([ESCAPE, ESCAPED_ESCAPE]),
-            plain => out.push(plain),
-        }
-    }
-    out.push(END);
 }
 
 #[cfg(test)]
@@ -138,12 +122,5 @@ mod tests {
         bytes.extend([7; 1000]);
         bytes.push(0xC0);
         assert_eq!(frames(&bytes), [[7; 16]]);
-    }
-
-    #[test]
-    fn encoding_escapes_both_special_bytes() {
-        let mut out = Vec::new();
-        encode(&[1, 0xC0, 0xDB], &mut out);
-        assert_eq!(out, [0xC0, 1, 0xDB, 0xDC, 0xDB, 0xDD, 0xC0]);
     }
 }

@@ -51,6 +51,8 @@ pub enum Interrupt {
 pub struct Uart {
     clock_hz: u32,
     clkdiv: u32,
+    /// Follows from clock and divider; every byte sent asks for it.
+    byte_time: Duration,
     interrupt_enable: u32,
     conf0: u32,
     conf1: u32,
@@ -60,6 +62,8 @@ pub struct Uart {
     tx: VecDeque<(Instant, u8)>,
     tx_line_free: Instant,
     tx_lost_bytes: u64,
+    /// Ends of the times at other rates, with the rate in baud, while bytes of then wait.
+    old_rates: VecDeque<(Instant, u32)>,
 }
 
 impl Uart {
@@ -69,6 +73,7 @@ impl Uart {
         let mut uart = Self {
             clock_hz: 0,
             clkdiv: 0,
+            byte_time: Duration::ZERO,
             interrupt_enable: 0,
             conf0: 0,
             conf1: 0,
@@ -78,6 +83,7 @@ impl Uart {
             tx: VecDeque::new(),
             tx_line_free: Instant::ZERO,
             tx_lost_bytes: 0,
+            old_rates: VecDeque::new(),
         };
         uart.reset_registers(crystal);
         uart
@@ -85,11 +91,13 @@ impl Uart {
 
     /// Resets the registers and drops received bytes. What is already on the line stays.
     pub fn reset_registers(&mut self, crystal: Crystal) {
+        self.keep_rate();
         self.clock_hz = crystal.hertz();
         self.clkdiv = match crystal {
             Crystal::Mhz40 => CLKDIV_115200_40M,
             Crystal::Mhz26 => CLKDIV_115200_26M,
         };
+        self.derive_byte_time();
         // As the ROM leaves them (XTENSA 4.2).
         self.interrupt_enable = 1;
         self.conf0 = 0x0C00_001C;
@@ -119,19 +127,58 @@ impl Uart {
 
     /// Sets the clock that feeds the divider, in hertz: the crystal, or 80 MHz behind the PLL.
     pub fn set_clock(&mut self, hertz: u32) {
+        self.keep_rate();
         self.clock_hz = hertz.max(1);
+        self.derive_byte_time();
     }
 
     /// Sets the divider register.
     pub fn set_clkdiv(&mut self, value: u32) {
+        self.keep_rate();
         self.clkdiv = value;
+        self.derive_byte_time();
+    }
+
+    fn derive_byte_time(&mut self) {
+        let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
+        self.byte_time = Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16));
+    }
+
+    /// Sets the divider that comes nearest to `baud`.
+    pub fn set_rate(&mut self, baud: u32) {
+        let baud = u64::from(baud.max(1));
+        let sixteenths = (u64::from(self.clock_hz) * 16 + baud / 2) / baud;
+        let sixteenths = u32::try_from(sixteenths).unwrap_or(u32::MAX).clamp(16, 0xFF_FFFF);
+        self.set_clkdiv((sixteenths & 0xF) << 20 | sixteenths >> 4);
+    }
+
+    /// Notes the present rate for bytes that were sent at it and are not taken yet.
+    fn keep_rate(&mut self) {
+        if self.tx.is_empty() {
+            self.old_rates.clear();
+            return;
+        }
+        // Changes without a byte in between need no entry, so there are not more than bytes.
+        let is_new = self.old_rates.back().is_none_or(|(until, _)| *until < self.tx_line_free);
+        if is_new {
+            self.old_rates.push_back((self.tx_line_free, self.baud()));
+        }
+    }
+
+    /// Takes the first byte that has left by `now`, with the rate it was sent at, in baud.
+    pub fn take_sent_byte(&mut self, now: Instant) -> Option<(u8, u32)> {
+        let (due, byte) = self.tx.pop_front_if(|(due, _)| *due <= now)?;
+        while self.old_rates.front().is_some_and(|(until, _)| *until < due) {
+            self.old_rates.pop_front();
+        }
+        let rate = self.old_rates.front().map_or_else(|| self.baud(), |(_, rate)| *rate);
+        Some((byte, rate))
     }
 
     /// Time of one byte on the line.
     #[must_use]
     pub fn byte_time(&self) -> Duration {
-        let scaled = self.divider() * BITS_PER_BYTE * 1_000_000_000;
-        Duration::from_nanos(scaled / (u64::from(self.clock_hz) * 16))
+        self.byte_time
     }
 
     /// Books `count` bytes from the host on the line from `now` on.
@@ -180,12 +227,8 @@ impl Uart {
 
     /// Moves every byte that has left by `now` to `out`.
     pub fn take_sent(&mut self, now: Instant, out: &mut Vec<u8>) {
-        while let Some(&(due, byte)) = self.tx.front()
-            && due <= now
-        {
-            self.tx.pop_front();
-            out.push(byte);
-        }
+        let count = self.tx.partition_point(|&(due, _)| due <= now);
+        out.extend(self.tx.drain(..count).map(|(_, byte)| byte));
     }
 
     /// When the next byte leaves.
@@ -201,6 +244,9 @@ impl Uart {
         }
         self.tx_line_free = self.tx_line_free.min(now);
         self.rx_line_free = self.rx_line_free.min(now);
+        for (until, _) in &mut self.old_rates {
+            *until = now.min(*until);
+        }
     }
 
     /// Bytes lost because nobody read.
@@ -258,7 +304,7 @@ impl Uart {
         match offset {
             offset::FIFO => return self.send(now, value.to_le_bytes()[0]),
             offset::INT_ENA => self.interrupt_enable = value,
-            offset::CLKDIV => self.clkdiv = value,
+            offset::CLKDIV => self.set_clkdiv(value),
             offset::CONF0 => self.conf0 = value,
             offset::CONF1 => self.conf1 = value,
             offset::INT_RAW | offset::INT_ST | offset::INT_CLR | offset::STATUS => {}

@@ -27,6 +27,11 @@ pub trait SerialDevice {
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
 
+    /// The client sends a BREAK, where the front end can.
+    fn receive_break(&mut self, now: Instant) {
+        let _ = now;
+    }
+
     /// The client's modem lines, where the front end has them.
     fn set_lines(&mut self, now: Instant, lines: ControlLines) {
         let _ = (now, lines);
@@ -64,6 +69,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         Self::set_host_baud(self, now, baud);
+    }
+
+    fn receive_break(&mut self, now: Instant) {
+        Self::receive_break(self, now);
     }
 
     fn set_lines(&mut self, now: Instant, lines: ControlLines) {

@@ -21,6 +21,7 @@ use super::{
     pace::Clock,
     rfc2217::Session,
     serprog::{self, SpiBus},
+    server::Hook,
     tcp::TcpServer,
 };
 use crate::{
@@ -117,13 +118,15 @@ impl Fronts {
         was_up
     }
 
-    /// Moves bytes from the network into `device`, and serprog's answers back.
+    /// Moves bytes from the network into `device`, and serprog's answers back behind `hooks`, whose
+    /// error is the only one.
     pub(crate) fn service<D: SerialDevice>(
         &mut self,
         device: &mut D,
         clock: &mut Clock,
+        hooks: &mut [Hook<D>],
         wall: time::Instant,
-    ) {
+    ) -> io::Result<()> {
         if let Some(server) = &mut self.rfc2217 {
             let mut line = DeviceLine { device, clock, wall, baud: self.baud };
             let activity = server.service(&mut line, |_| Session::new(BAUD_AT_CONNECT));
@@ -134,9 +137,11 @@ impl Fronts {
             server.service(&mut line, |_| RawSession::default());
         }
         if let Some(server) = &mut self.serprog {
-            let mut bus = DeviceBus { device, clock, wall };
+            let mut bus = DeviceBus { device, clock, hooks, wall, stored: Ok(()) };
             server.service(&mut bus, |_| serprog::Server::default());
+            bus.stored?;
         }
+        Ok(())
     }
 
     /// Gives the board's bytes to the serial clients and sends what waits for them.
@@ -176,6 +181,15 @@ impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
 
     fn set_baud(&mut self, rate: u32) {
         self.baud = Some(rate);
+        let now = self.clock.happens(self.device, self.wall);
+        self.device.set_host_baud(now, self.baud);
+    }
+
+    fn set_break(&mut self, on: bool) {
+        if on {
+            let now = self.clock.happens(self.device, self.wall);
+            self.device.receive_break(now);
+        }
     }
 }
 
@@ -183,6 +197,8 @@ impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
 struct DeviceBus<'a, D> {
     device: &'a mut D,
     clock: &'a mut Clock,
+    hooks: &'a mut [Hook<D>],
+    stored: io::Result<()>,
     wall: time::Instant,
 }
 
@@ -190,6 +206,12 @@ impl<D: SerialDevice> DeviceBus<'_, D> {
     fn pass(&mut self, now: Instant) {
         self.device.advance(now);
         self.clock.touched(self.device);
+        // Answers leave as soon as they are made, so what they tell is stored first.
+        for hook in self.hooks.iter_mut() {
+            if let Err(error) = hook(self.device) {
+                self.stored = Err(error);
+            }
+        }
     }
 }
 

@@ -1,8 +1,10 @@
 //! Ways in to a board: PTY, TCP, RFC 2217, serprog. Protocols are sans-io; only the front ends
 //! touch descriptors.
 
+pub mod control;
 pub mod device;
 pub mod fronts;
+pub mod group;
 pub mod line;
 pub mod link;
 pub mod modem;

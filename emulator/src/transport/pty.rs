@@ -29,6 +29,8 @@ use rustix::{
 
 /// Bytes that wait for the client at most. Beyond, they are lost as on a line nobody reads.
 const QUEUE_MAX: usize = 1024 * 1024;
+/// Rate of the ROM's banner, in baud.
+const ROM_BAUD: u32 = 115_200;
 /// Bytes taken from the client in one turn.
 const READ_MAX: usize = 64 * 1024;
 
@@ -188,7 +190,7 @@ impl PtyPort {
             match rustix::io::read(&self.master, &mut chunk) {
                 // EIO would mean no client at all, which the kept slave makes impossible.
                 Ok(0) | Err(Errno::AGAIN | Errno::IO) => break,
-                Ok(count) => into.extend(chunk.iter().take(count)),
+                Ok(count) => into.extend_from_slice(&chunk[..count]),
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
@@ -236,10 +238,12 @@ impl PtyPort {
     }
 }
 
-/// Raw mode, speed kept. Works on the master and changes the slave.
+/// Raw mode at the ROM's rate, for clients that set neither. Works on the master and changes the
+/// slave.
 fn make_raw(master: &Pty) -> io::Result<()> {
     let mut termios = tcgetattr(master)?;
     termios.make_raw();
+    termios.set_speed(ROM_BAUD)?;
     tcsetattr(master, OptionalActions::Now, &termios)?;
     Ok(())
 }

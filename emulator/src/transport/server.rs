@@ -9,16 +9,14 @@ use std::{
     time,
 };
 
-use rustix::{
-    event::{PollFd, PollFlags, Timespec, poll},
-    io::Errno,
-};
+use rustix::event::{PollFd, PollFlags};
 
-use crate::board::ControlLines;
+use crate::{board::ControlLines, time::Instant};
 
 use super::{
     device::SerialDevice,
     fronts::Fronts,
+    group,
     link::Link,
     pace::{Clock, Pace},
     pty::PtyPort,
@@ -36,7 +34,7 @@ pub struct Options {
 /// Work for the loop between two turns.
 type Task<D> = Box<dyn FnOnce(&mut D) + Send>;
 /// Called after each change of the device, before anything of it reaches a client.
-type Hook<D> = Box<dyn FnMut(&mut D) -> io::Result<()> + Send>;
+pub(super) type Hook<D> = Box<dyn FnMut(&mut D) -> io::Result<()> + Send>;
 
 /// First wait for a client that does not read; doubles up to [`STALL_WAIT_MAX`].
 const STALL_WAIT_MIN: time::Duration = time::Duration::from_millis(1);
@@ -51,7 +49,7 @@ pub struct Server<D> {
     port: PtyPort,
     fronts: Fronts,
     clock: Clock,
-    hook: Option<Hook<D>>,
+    hooks: Vec<Hook<D>>,
     tasks: mpsc::Receiver<Task<D>>,
     task_sender: mpsc::Sender<Task<D>>,
     wake: UnixStream,
@@ -104,7 +102,7 @@ impl<D: SerialDevice> Server<D> {
             port,
             fronts: Fronts::default(),
             clock,
-            hook: None,
+            hooks: Vec::new(),
             tasks,
             task_sender,
             wake,
@@ -122,9 +120,10 @@ impl<D: SerialDevice> Server<D> {
     }
 
     /// Calls `hook` after each change of the device and before any byte of it reaches the client:
-    /// what the client was told is then stored. An error ends the server.
+    /// what the client was told is then stored. An error ends the server. Hooks run in the order
+    /// that they were added in.
     pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
-        self.hook = Some(Box::new(hook));
+        self.hooks.push(Box::new(hook));
     }
 
     /// Ways in besides the PTY, to open more of them.
@@ -149,22 +148,46 @@ impl<D: SerialDevice> Server<D> {
     ///
     /// The PTY or the hook failed. Nothing that a client does is an error.
     pub fn run(&mut self, stop: &UnixStream) -> io::Result<()> {
-        self.turn(false)?;
-        loop {
-            let ready = self.wait(stop)?;
-            if ready.stop {
-                return self.turn(true);
-            }
-            if ready.wake {
-                self.run_tasks();
-            }
-            if ready.clients {
-                self.see_clients()?;
-            }
-            self.fronts.service(&mut self.device, &mut self.clock, wall_now());
-            self.turn(ready.input)?;
-            self.serve_modem()?;
+        group::run(std::slice::from_mut(self), None, stop)
+    }
+
+    /// The first turn: what the device has to say by itself.
+    pub(super) fn begin(&mut self) -> io::Result<()> {
+        self.turn(false)
+    }
+
+    /// The last turn: what clients have written is heard.
+    pub(super) fn end(&mut self) -> io::Result<()> {
+        self.turn(true)
+    }
+
+    /// Something may be due although no descriptor says so.
+    pub(super) fn is_due(&self) -> bool {
+        self.timeout().is_some()
+    }
+
+    /// Does what `events` of the descriptors of [`Self::poll_fds`] ask for, and what is due.
+    pub(super) fn serve(&mut self, events: &[PollFlags]) -> io::Result<()> {
+        let event = |index: usize| events.get(index).copied().unwrap_or(PollFlags::empty());
+        if !event(0).is_empty() {
+            self.run_tasks();
         }
+        if self.port.watch_fd().is_some() && !event(2).is_empty() {
+            self.see_clients()?;
+        }
+        let Self { device, clock, hooks, .. } = self;
+        self.fronts.service(device, clock, hooks, wall_now())?;
+        self.turn(event(1).contains(PollFlags::IN))?;
+        self.serve_modem()
+    }
+
+    /// Something from outside of the line happens to the device, which gets the time of it.
+    pub fn touch<R>(&mut self, work: impl FnOnce(&mut D, Instant) -> R) -> R {
+        let now = self.clock.happens(&self.device, wall_now());
+        let result = work(&mut self.device, now);
+        self.clock.touched(&self.device);
+        self.more = true;
+        result
     }
 
     /// Applies line changes of the PTY's clients, each at its place between their data.
@@ -189,34 +212,22 @@ impl<D: SerialDevice> Server<D> {
         self.device.set_lines(now, lines);
     }
 
-    /// Blocks until there is something to do.
-    fn wait(&mut self, stop: &UnixStream) -> io::Result<Ready> {
-        let timeout = self.timeout().map(timespec);
+    /// Adds the descriptors to wait for.
+    pub(super) fn poll_fds<'a>(&'a mut self, fds: &mut Vec<PollFd<'a>>) {
         let mut master_flags = PollFlags::IN;
         if self.port.has_output() && !self.port.is_stalled() {
             master_flags |= PollFlags::OUT;
         }
-        let mut fds = vec![
-            PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN),
-            PollFd::from_borrowed_fd(self.port.master_fd(), master_flags),
-        ];
+        fds.push(PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN));
+        fds.push(PollFd::from_borrowed_fd(self.port.master_fd(), master_flags));
         fds.extend(
             self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
-        let watch_count = fds.len();
-        self.fronts.poll_fds(&mut fds);
-        match poll(&mut fds, timeout.as_ref()) {
-            Ok(_) | Err(Errno::INTR) => {}
-            Err(error) => return Err(error.into()),
-        }
-        let set = |index: usize| fds.get(index).is_some_and(|fd| !fd.revents().is_empty());
-        let input = fds.get(2).is_some_and(|fd| fd.revents().contains(PollFlags::IN));
-        Ok(Ready { stop: set(0), wake: set(1), input, clients: watch_count > 3 && set(3) })
+        self.fronts.poll_fds(fds);
     }
 
     /// How long to wait at most; `None` for ever.
-    fn timeout(&self) -> Option<time::Duration> {
+    pub(super) fn timeout(&self) -> Option<time::Duration> {
         if self.more {
             return Some(time::Duration::ZERO);
         }
@@ -282,10 +293,14 @@ impl<D: SerialDevice> Server<D> {
         let wall = wall_now();
         if !bytes.is_empty() {
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
+        } else if self.port.has_client() && self.device.next_event().is_some() {
+            // What comes out meets the client at the rate it has by now.
+            let now = self.device.now();
+            self.device.set_host_baud(now, self.port.baud());
         }
         let mut out = Vec::new();
         self.more = self.clock.run(&mut self.device, wall, &mut out);
-        if let Some(hook) = &mut self.hook {
+        for hook in &mut self.hooks {
             hook(&mut self.device)?;
         }
         Ok(out)
@@ -361,28 +376,10 @@ impl<D: 'static> Handle<D> {
     }
 }
 
-/// What `poll` found.
-#[derive(Debug, Clone, Copy)]
-#[expect(clippy::struct_excessive_bools, reason = "one for each descriptor")]
-struct Ready {
-    stop: bool,
-    wake: bool,
-    input: bool,
-    clients: bool,
-}
-
 /// The wall clock: the one place of the front end that reads it.
 #[expect(clippy::disallowed_methods, reason = "a transport ties virtual time to the wall clock")]
 fn wall_now() -> time::Instant {
     time::Instant::now()
-}
-
-/// Rounded up, so that the wait does not end before its time.
-fn timespec(span: time::Duration) -> Timespec {
-    Timespec {
-        tv_sec: i64::try_from(span.as_secs()).unwrap_or(i64::MAX),
-        tv_nsec: span.subsec_nanos().into(),
-    }
 }
 
 #[cfg(test)]

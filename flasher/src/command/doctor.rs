@@ -3,7 +3,7 @@
 use esp32_flasher::{
     diagnose::{Evidence, decide},
     identity::Identity,
-    write::{Image, Mismatch},
+    write::Image,
 };
 
 use super::board::Board;
@@ -23,18 +23,22 @@ pub(super) fn run(
     tell(&evidence, report)
 }
 
-/// Says why the flash does not hold an image.
+/// Says why the flash does not hold the image that `offset` is in.
 pub(super) fn explain(
     board: &mut Board,
     identity: &Identity,
     images: &[Image],
-    mismatch: &Mismatch,
+    offset: u32,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let Some(image) = images.iter().find(|image| image.offset == mismatch.offset) else {
+    let range = |image: &Image| {
+        let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
+        image.offset..image.offset.saturating_add(len)
+    };
+    let Some(image) = images.iter().find(|image| range(image).contains(&offset)) else {
         return Ok(());
     };
-    let range = mismatch.offset..mismatch.offset.saturating_add(mismatch.len);
+    let range = range(image);
     let mut evidence = board.session.examine(&board.chip, identity, Some(range), None)?;
     evidence.differences = board.session.compare(image)?;
     tell(&evidence, report)

@@ -54,8 +54,13 @@ pub(super) fn write(
     let result = write_images(board, images, args, report);
     // The registers are mended even after a failure, as long as somebody answers.
     let guarded = guard.map(|guard| mend(board, &guard, report));
-    if let Err(Failure::Write(WriteError::Mismatch(mismatch))) = &result {
-        doctor::explain(board, &identity, images, mismatch, report)?;
+    let refused_at = match &result {
+        Err(Failure::Write(WriteError::Mismatch(mismatch))) => Some(mismatch.offset),
+        Err(Failure::Write(WriteError::NotTaken { offset })) => Some(*offset),
+        _ => None,
+    };
+    if let Some(offset) = refused_at {
+        doctor::explain(board, &identity, images, offset, report)?;
     }
     result?;
     guarded.unwrap_or(Ok(()))

@@ -43,7 +43,7 @@ pub(super) fn pass(
     }
     let Some(state) = found.obstacle() else { return Ok(()) };
     if !gate.unprotect {
-        return Err(obstacle(board, state)?);
+        return Err(obstacle(board, state));
     }
     protect::clear(board, identity, None, Trial::Auto, report)?;
     let again = board.session.preflight(identity, ranges, changer)?;
@@ -52,13 +52,13 @@ pub(super) fn pass(
 
 fn still_there(board: &mut Board, found: &Preflight) -> Result<(), Failure> {
     match found.obstacle() {
-        Some(state) => Err(obstacle(board, state)?),
+        Some(state) => Err(obstacle(board, state)),
         None => Ok(()),
     }
 }
 
 /// Who is in the way, with the partitions that it covers.
-fn obstacle(board: &mut Board, state: &PartState) -> Result<Failure, Failure> {
+fn obstacle(board: &mut Board, state: &PartState) -> Failure {
     let protected = match &state.then {
         Protected::Range(range) => Some(range.clone()),
         _ => None,
@@ -77,7 +77,7 @@ fn obstacle(board: &mut Board, state: &PartState) -> Result<Failure, Failure> {
             .collect(),
         None => Vec::new(),
     };
-    Ok(Failure::Protected(Box::new(Obstacle {
+    Failure::Protected(Box::new(Obstacle {
         part: state.part.clone(),
         registers: state.registers.to_string(),
         bits: state.bits.clone(),
@@ -85,7 +85,7 @@ fn obstacle(board: &mut Board, state: &PartState) -> Result<Failure, Failure> {
         overlaps: state.overlaps.clone(),
         partitions,
         command: format!("flasher --port {} protect clear", board.port),
-    })))
+    }))
 }
 
 /// The partition table, if there is one; nothing depends on it.

@@ -12,11 +12,8 @@ use esp32_flasher::{
     identity::Identity,
     input::InputError,
     preflight::{Changer, PartState},
-    protect::{
-        ChangeError, ChangeReport, Journal, Protected, Registers, Trial, choices, with_choice,
-    },
+    protect::{ChangeError, ChangeReport, Journal, Protected, Trial, choices, locked, with_choice},
 };
-use spi_nor::part::Part;
 
 use super::board::Board;
 use crate::{
@@ -79,10 +76,15 @@ pub(super) fn clear(
 ) -> Result<(), Failure> {
     let mut keeper = Keeper::new(board, journal);
     let done = board.session.clear_protection(identity, trial, &mut |entry| keeper.keep(entry))?;
-    match done {
-        Some(done) => changed(&done, &keeper, report),
-        None => Ok(report.say(&Event::NothingProtected {})?),
+    if let Some(done) = done {
+        return changed(&done, &keeper, report);
     }
+    let mut registers_locked = None;
+    for part in &identity.candidates {
+        let now = board.session.read_registers(identity, part)?;
+        registers_locked = registers_locked.or(locked(part, &now));
+    }
+    Ok(report.say(&Event::NothingProtected { registers_locked })?)
 }
 
 fn set(
@@ -92,18 +94,32 @@ fn set(
     args: &ChangeArgs,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let part = identity.candidates.first().ok_or(ChangeError::UnknownPart)?;
     let wanted_range = if range.is_empty() { 0..0 } else { range.clone() };
-    let choices = choices(part);
-    let choice = choices.iter().find(|choice| choice.range == wanted_range);
-    let choice = choice.ok_or_else(|| Failure::NoSuchRange {
-        part: part.name.clone(),
-        start: range.start,
-        end: range.end,
-    })?;
-    let now = board.session.read_registers(identity, part)?;
-    let wanted = with_choice(part, &now, choice);
-    change(board, identity, part, &wanted, args, report)
+    let mut failure = Failure::Change(ChangeError::UnknownPart);
+    let mut keeper = Keeper::new(board, args.journal.as_deref());
+    for part in &identity.candidates {
+        let choices = choices(part);
+        let Some(choice) = choices.iter().find(|choice| choice.range == wanted_range) else {
+            let (start, end) = (range.start, range.end);
+            failure = Failure::NoSuchRange { part: part.name.clone(), start, end };
+            continue;
+        };
+        let now = board.session.read_registers(identity, part)?;
+        let wanted = with_choice(part, &now, choice);
+        // To protect more needs no proof that writes work.
+        let done =
+            board.session.change_registers(identity, part, &wanted, Trial::Skip, &mut |entry| {
+                keeper.keep(entry)
+            });
+        match done {
+            // Another part with this id may know a way, or take another form.
+            Err(error @ (ChangeError::Plan(_) | ChangeError::NotTaken { .. })) => {
+                failure = error.into();
+            }
+            other => return changed(&other?, &keeper, report),
+        }
+    }
+    Err(failure)
 }
 
 fn restore(
@@ -119,23 +135,6 @@ fn restore(
         .map_err(|cause| Failure::BadJournal { path: file.to_owned(), cause })?;
     let mut keeper = Keeper::new(board, args.journal.as_deref());
     let done = board.session.restore_registers(identity, &kept, &mut |entry| keeper.keep(entry))?;
-    changed(&done, &keeper, report)
-}
-
-fn change(
-    board: &mut Board,
-    identity: &Identity,
-    part: &Part,
-    wanted: &Registers,
-    args: &ChangeArgs,
-    report: &mut Report,
-) -> Result<(), Failure> {
-    let mut keeper = Keeper::new(board, args.journal.as_deref());
-    // To protect more needs no proof that writes work.
-    let done =
-        board.session.change_registers(identity, part, wanted, Trial::Skip, &mut |entry| {
-            keeper.keep(entry)
-        })?;
     changed(&done, &keeper, report)
 }
 
@@ -158,6 +157,10 @@ impl Keeper {
     }
 
     fn keep(&mut self, entry: &Journal) -> io::Result<()> {
+        // A second attempt by the rules of another part begins at the same old values.
+        if self.written.is_some() {
+            return Ok(());
+        }
         let (mut file, path) = self.create()?;
         serde_json::to_writer_pretty(&mut file, entry)?;
         writeln!(file)?;

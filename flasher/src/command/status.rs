@@ -1,7 +1,7 @@
 //! Commands on the status registers.
 
 use esp32_flasher::{
-    protect::protected,
+    protect::decode,
     status::{Persistence, StatusError},
 };
 
@@ -21,11 +21,12 @@ pub(super) fn read(
         Some(count) => board.session.read_status(count.into())?,
         None => board.session.read_known_status(&identity)?,
     };
-    let protected = identity
-        .candidates
-        .iter()
-        .map(|part| (part.name.clone(), protected(part, &status)))
-        .collect();
+    let mut protected = Vec::new();
+    for part in &identity.candidates {
+        // Some parts have bits that decide in registers beyond these three.
+        let registers = board.session.read_registers(&identity, part)?;
+        protected.push((part.name.clone(), decode(part, &registers)));
+    }
     Ok(report.say(&Event::Status { status, protected })?)
 }
 
@@ -37,7 +38,7 @@ pub(super) struct Write {
     pub(super) burst: bool,
 }
 
-pub(super) fn write(board: &mut Board, what: Write, report: &mut Report) -> Result<(), Failure> {
+pub(super) fn write(board: &mut Board, what: &Write, report: &mut Report) -> Result<(), Failure> {
     let identity = board.attach()?;
     let values = what.value.to_le_bytes();
     let values = &values[..what.bytes.into()];

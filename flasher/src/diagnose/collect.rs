@@ -2,7 +2,7 @@
 
 use std::ops::Range;
 
-use spi_nor::part::Part;
+use spi_nor::part::{BitKind, Part};
 
 use super::Evidence;
 use crate::{
@@ -10,8 +10,9 @@ use crate::{
     flash::{BLOCK_BYTES, ReadError},
     identity::Identity,
     preflight::{Changer, Preflight},
-    protect::{Registers, locked},
+    protect::{Registers, locked, plan_write},
     session::{Session, SessionError},
+    status::Persistence,
 };
 
 /// Digests of one range that have to be equal.
@@ -46,12 +47,18 @@ impl Session {
             registers_locked = registers_locked.or(locked(part, &state.registers));
         }
         let write_enable = first.write_enable && second.write_enable;
+        let registers_writable = match (probe, &written) {
+            (None, None) => None,
+            _ => self.registers_take_writes(identity)?,
+        };
         let scratch = match probe {
             Some(sector) if write_enable => Some(self.try_sector(sector)?),
             _ => None,
         };
         Ok(Evidence {
             strap_vdd_1v8: chip.strap_vdd_1v8,
+            supply_min_mv: identity.candidates.iter().map(|part| part.supply_mv[0]).min(),
+            registers_writable,
             candidates: identity.candidates.iter().map(|part| part.name.clone()).collect(),
             byte_program: identity.candidates.iter().any(|part| part.program.max_bytes == 1),
             parts: first.parts,
@@ -65,6 +72,40 @@ impl Session {
             written,
             scratch,
         })
+    }
+
+    /// Changes one BP bit in the volatile register and back. Nothing stored changes.
+    fn registers_take_writes(&mut self, identity: &Identity) -> Result<Option<bool>, SessionError> {
+        let Some(part) = identity.candidates.first() else { return Ok(None) };
+        let volatile = !part.instructions.write_enable_volatile.is_empty();
+        let Some(at) = part.block_protect_bits().first().copied().filter(|_| volatile) else {
+            return Ok(None);
+        };
+        let mask = part.mask_where(at.register, |bit| bit.kind == BitKind::NvVolatile);
+        let now = self.read_registers(identity, part)?;
+        let obeys_pin = part.status_lock.wp_enable_bit.as_deref();
+        if obeys_pin.is_some_and(|name| now.bit(part, name) == Some(1)) {
+            // WP# may be low: a refusal would say nothing about the rest.
+            return Ok(None);
+        }
+        let Some(old) = now.get(at.register).filter(|_| mask & at.mask() != 0) else {
+            return Ok(None);
+        };
+        let mut wanted = now.clone();
+        wanted.set(at.register, old ^ at.mask());
+        let Ok(plan) = plan_write(part, &identity.candidates, &now, &wanted) else {
+            return Ok(None);
+        };
+        for form in &plan.forms {
+            self.send_status_form(form, Persistence::Volatile)?;
+        }
+        let changed = self.read_registers(identity, part)?;
+        let taken = changed.get(at.register).is_some_and(|value| (value ^ old) & at.mask() != 0);
+        let back = plan_write(part, &identity.candidates, &changed, &now);
+        for form in back.map(|plan| plan.forms).unwrap_or_default() {
+            self.send_status_form(&form, Persistence::Volatile)?;
+        }
+        Ok(Some(taken))
     }
 
     fn reads_vary(&mut self, at: u32) -> Result<bool, SessionError> {

@@ -2,9 +2,13 @@
 
 use super::{Cause, Confidence, Diagnosis, Evidence, Finding, Open, Pattern, Remedy};
 use crate::{
+    flash::ScratchReport,
     preflight::{PartState, intersection},
     protect::Protected,
 };
+
+/// What the strap MTDI selects for the flash, in millivolts.
+const STRAP_SUPPLY_MV: u16 = 1950;
 
 /// Concludes. The order of the rules is the order in which one thing can imitate another: what
 /// disturbs reading comes first, what can be seen directly comes before what is inferred.
@@ -12,11 +16,13 @@ use crate::{
 pub fn decide(evidence: &Evidence) -> Diagnosis {
     let rules = [
         unstable,
+        supply_strap,
         no_write_enable,
         byte_program,
         individual_locks,
         register_bits,
         program_lost,
+        deaf,
         hidden,
         locked_and_open,
         unexplained,
@@ -56,19 +62,30 @@ fn unstable(evidence: &Evidence) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// Below its write-inhibit level a flash reads perfectly and ignores what changes it: no other
+/// evidence can tell that from protection (FIELD-CASES `vdd-sdio`).
+fn supply_strap(evidence: &Evidence) -> Option<Diagnosis> {
+    let needs_mv = evidence.supply_min_mv.filter(|needs| *needs > STRAP_SUPPLY_MV)?;
+    if !evidence.strap_vdd_1v8 || works(evidence) {
+        return None;
+    }
+    let mut diagnosis = conclude(Cause::Supply, Confidence::High, Remedy::CheckSupply);
+    diagnosis.evidence.push(Finding::SupplyStrap { needs_mv });
+    if !evidence.write_enable {
+        diagnosis.evidence.push(Finding::NoWriteEnable);
+    }
+    add_attempts(&mut diagnosis, evidence);
+    Some(diagnosis)
+}
+
 /// Below its write-inhibit level a flash reads perfectly and ignores write enable (QUIRKS Q25).
 fn no_write_enable(evidence: &Evidence) -> Option<Diagnosis> {
     if evidence.write_enable {
         return None;
     }
-    let confidence = if evidence.strap_vdd_1v8 { Confidence::High } else { Confidence::Low };
-    let mut diagnosis = conclude(Cause::Supply, confidence, Remedy::CheckSupply);
+    let mut diagnosis = conclude(Cause::Supply, Confidence::Low, Remedy::CheckSupply);
     diagnosis.evidence.push(Finding::NoWriteEnable);
-    if evidence.strap_vdd_1v8 {
-        diagnosis.evidence.push(Finding::SupplyStrap);
-    } else {
-        diagnosis.open.push(Open::SupplyOrMisreading);
-    }
+    diagnosis.open.push(Open::SupplyOrMisreading);
     Some(diagnosis)
 }
 
@@ -136,11 +153,11 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
         .as_ref()
         .is_some_and(|scratch| scratch.erased && scratch.programmed == Some(false));
     let blank = pattern(evidence) == Some(Pattern::Blank);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(scratch_lost || blank && !tried) {
         return None;
     }
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     if refused {
         return None;
     }
@@ -152,11 +169,24 @@ fn program_lost(evidence: &Evidence) -> Option<Diagnosis> {
     Some(diagnosis)
 }
 
+/// Neither array nor registers take anything, and nothing that can be read locks them.
+fn deaf(evidence: &Evidence) -> Option<Diagnosis> {
+    let locked = evidence.registers_locked.is_some();
+    if evidence.registers_writable != Some(false) || locked || works(evidence) {
+        return None;
+    }
+    let mut diagnosis = conclude(Cause::Supply, Confidence::Medium, Remedy::CheckSupply);
+    diagnosis.evidence.push(Finding::RegistersIgnoreWrites);
+    diagnosis.open.push(Open::SupplyOrMisreading);
+    add_attempts(&mut diagnosis, evidence);
+    Some(diagnosis)
+}
+
 /// Refused although the registers say that nothing is protected.
 fn hidden(evidence: &Evidence) -> Option<Diagnosis> {
-    let refused = evidence.scratch.as_ref().is_some_and(|scratch| scratch.refused());
+    let refused = evidence.scratch.as_ref().is_some_and(ScratchReport::refused);
     let untouched = pattern(evidence) == Some(Pattern::OldContent);
-    let tried = evidence.scratch.as_ref().is_some_and(|scratch| scratch.works());
+    let tried = evidence.scratch.as_ref().is_some_and(ScratchReport::works);
     if !(refused || untouched && !tried) {
         return None;
     }
@@ -166,6 +196,11 @@ fn hidden(evidence: &Evidence) -> Option<Diagnosis> {
         (false, false) => Confidence::Medium,
     };
     let mut diagnosis = conclude(Cause::HiddenProtection, confidence, Remedy::StatusRewrite);
+    if evidence.registers_writable == Some(true) {
+        diagnosis.evidence.push(Finding::RegistersTakeWrites);
+    } else {
+        diagnosis.open.push(Open::SupplyOrMisreading);
+    }
     add_attempts(&mut diagnosis, evidence);
     diagnosis.evidence.extend(evidence.parts.iter().filter_map(clean_finding));
     diagnosis.open.push(Open::HiddenMechanism);
@@ -210,7 +245,7 @@ fn nothing(evidence: &Evidence) -> Diagnosis {
 }
 
 fn works(evidence: &Evidence) -> bool {
-    evidence.scratch.as_ref().is_some_and(|scratch| scratch.works())
+    evidence.scratch.as_ref().is_some_and(ScratchReport::works)
 }
 
 fn pattern(evidence: &Evidence) -> Option<Pattern> {
@@ -266,4 +301,91 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
     } else {
         Finding::EraseRefused { sector, latch_kept: scratch.latch_kept }
     });
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{diagnose::Differences, protect::Registers};
+
+    fn state(now: Protected) -> PartState {
+        PartState {
+            part: "PART".to_owned(),
+            registers: Registers::default(),
+            then: now.clone(),
+            now,
+            locked_unit: None,
+            registers_locked: None,
+            bits: Vec::new(),
+            overlaps: Vec::new(),
+        }
+    }
+
+    fn clean() -> Evidence {
+        Evidence {
+            candidates: vec!["PART".to_owned()],
+            parts: vec![state(Protected::Range(0..0))],
+            write_enable: true,
+            ..Evidence::default()
+        }
+    }
+
+    fn holding(pattern: Pattern) -> Evidence {
+        let ranges = std::iter::once(0x1000..0x2000).collect();
+        let differences = Differences { ranges, pattern, blank_sectors: 0, differing_sectors: 1 };
+        Evidence { differences: Some(differences), written: Some(0x1000..0x2000), ..clean() }
+    }
+
+    #[test]
+    fn clean_registers_alone_blame_nobody_and_say_what_is_open() {
+        let diagnosis = decide(&clean());
+        assert_eq!(diagnosis.cause, Cause::NothingFound);
+        assert_eq!(diagnosis.open, [Open::WritesUntried]);
+    }
+
+    #[test]
+    fn protection_elsewhere_does_not_explain_a_mismatch_here() {
+        let elsewhere = vec![state(Protected::Range(0x10_0000..0x20_0000))];
+        let evidence = Evidence { parts: elsewhere, ..holding(Pattern::Blank) };
+        assert_eq!(decide(&evidence).cause, Cause::Wiring);
+    }
+
+    #[test]
+    fn varying_reads_forbid_every_other_conclusion() {
+        let all = vec![state(Protected::Range(0..0x40_0000))];
+        let evidence = Evidence { parts: all, reads_vary: true, ..holding(Pattern::OldContent) };
+        assert_eq!(decide(&evidence).cause, Cause::Supply);
+    }
+
+    #[test]
+    fn old_content_under_clean_registers_is_hidden_protection_unless_nothing_is_heard() {
+        let old = holding(Pattern::OldContent);
+        assert_eq!(decide(&old).cause, Cause::HiddenProtection);
+        let deaf = Evidence { registers_writable: Some(false), ..old };
+        assert_eq!(decide(&deaf).cause, Cause::Supply);
+    }
+
+    #[test]
+    fn an_and_of_old_and_new_stays_open() {
+        let diagnosis = decide(&holding(Pattern::Anded));
+        assert_eq!((diagnosis.cause, diagnosis.confidence), (Cause::Open, Confidence::Low));
+    }
+
+    #[test]
+    fn candidates_that_disagree_lower_the_confidence() {
+        let mut evidence = clean();
+        evidence.parts.push(state(Protected::Range(0..0x40_0000)));
+        let diagnosis = decide(&evidence);
+        assert_eq!(diagnosis.confidence, Confidence::Medium);
+        assert_eq!(diagnosis.open, [Open::WhichPart]);
+    }
+
+    #[test]
+    fn locked_registers_with_bits_set_have_no_cure() {
+        let all = vec![state(Protected::Range(0..0x40_0000))];
+        let evidence = Evidence { parts: all, registers_locked: Some(true), ..clean() };
+        let diagnosis = decide(&evidence);
+        assert_eq!(diagnosis.cause, Cause::RegistersLocked);
+        assert_eq!(diagnosis.remedy, Remedy::ReplaceFlash);
+    }
 }

@@ -59,9 +59,15 @@ impl fmt::Display for Finding {
             Self::ReadsVary => f.write_str("the same range reads differently every time"),
             Self::RegistersVary => f.write_str("the status registers read differently each time"),
             Self::NoWriteEnable => f.write_str("write enable (06h) does not set its latch"),
-            Self::SupplyStrap => {
-                f.write_str("GPIO12 was high at reset, which sets the flash supply to 1.8 V")
+            Self::SupplyStrap { needs_mv } => write!(
+                f,
+                "GPIO12 was high at reset, which sets the flash supply to 1.8 V; the part needs \
+                 {needs_mv} mV"
+            ),
+            Self::RegistersIgnoreWrites => {
+                f.write_str("a status register ignored a write that nothing locks")
             }
+            Self::RegistersTakeWrites => f.write_str("the status registers take writes"),
             Self::ByteProgram { part } => {
                 write!(f, "{part} programs one byte an instruction; the loader sends up to 32")
             }

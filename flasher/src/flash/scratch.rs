@@ -17,6 +17,7 @@ const TEST_PATTERN: [u8; 4] = [0x5a, 0xa5, 0x0f, 0xf0];
 
 /// What a scratch sector did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
+#[expect(clippy::struct_excessive_bools, reason = "independent observations")]
 pub struct ScratchReport {
     /// The sector's address.
     pub sector: u32,

@@ -176,8 +176,10 @@ impl Session {
                 Err(error) => Err(error.into()),
             };
             match result {
-                // Another part with this id may know a way.
-                Err(ChangeError::Plan(error)) => failure = error.into(),
+                // Another part with this id may know a way, or take another form.
+                Err(error @ (ChangeError::Plan(_) | ChangeError::NotTaken { .. })) => {
+                    failure = error;
+                }
                 other => return other.map(Some),
             }
         }
@@ -324,7 +326,8 @@ impl Session {
         })
     }
 
-    /// Puts the registers of a journal back.
+    /// Puts the registers of a journal back, by the rules of its part or of another part with the
+    /// same id, whichever the flash obeys.
     ///
     /// # Errors
     ///
@@ -335,10 +338,21 @@ impl Session {
         kept: &Journal,
         journal: KeepJournal<'_>,
     ) -> Result<ChangeReport, ChangeError> {
-        let part = identity.candidates.iter().find(|part| part.name == kept.part);
-        let part = part.filter(|_| identity.id.jedec == kept.jedec);
-        let part = part.ok_or(ChangeError::UnknownPart)?;
-        self.change_registers(identity, part, &kept.before, Trial::Skip, journal)
+        let mut failure = ChangeError::UnknownPart;
+        if identity.id.jedec != kept.jedec {
+            return Err(failure);
+        }
+        let (named, others): (Vec<&Part>, Vec<&Part>) =
+            identity.candidates.iter().partition(|part| part.name == kept.part);
+        for part in named.into_iter().chain(others) {
+            match self.change_registers(identity, part, &kept.before, Trial::Skip, journal) {
+                Err(error @ (ChangeError::Plan(_) | ChangeError::NotTaken { .. })) => {
+                    failure = error;
+                }
+                other => return other,
+            }
+        }
+        Err(failure)
     }
 }
 

@@ -131,7 +131,9 @@ impl Guard {
             |registers: &Registers| quad.is_some_and(|name| registers.bit(part, name) == Some(1));
         if is_on(before) && !is_on(&after) {
             let mut wanted = after.clone();
-            quad.iter().for_each(|name| wanted.set_bit(part, name, true));
+            if let Some(name) = quad {
+                wanted.set_bit(part, name, true);
+            }
             if let Ok(plan) = plan_write(part, &self.identity.candidates, &after, &wanted) {
                 for form in plan.forms {
                     session.send_status_form(&form, Persistence::NonVolatile)?;

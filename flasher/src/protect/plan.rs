@@ -131,7 +131,9 @@ fn range_with(part: &Part, on: &[&str]) -> Option<Range<u32>> {
     for register in part.registers.keys() {
         registers.set(*register, 0);
     }
-    on.iter().for_each(|name| registers.set_bit(part, name, true));
+    for name in on {
+        registers.set_bit(part, name, true);
+    }
     match decode(part, &registers) {
         Protected::Range(range) => Some(range),
         Protected::ByLocks | Protected::Unknown => None,

@@ -52,6 +52,13 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
+        Event::Preflight { .. }
+        | Event::Protection { .. }
+        | Event::Choices { .. }
+        | Event::ProtectionChanged { .. }
+        | Event::NothingProtected { .. }
+        | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
+        Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),
         Event::Case { name, title, sources, seen, assumed, assumption, port } => {
             play::case(out, (name, title, port), sources, (seen, assumed), *assumption)
         }
@@ -59,13 +66,6 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Verdict { agrees, cause, assumption } => {
             play::verdict(out, *agrees, cause, *assumption)
         }
-        Event::Preflight { .. }
-        | Event::Protection { .. }
-        | Event::Choices { .. }
-        | Event::ProtectionChanged { .. }
-        | Event::NothingProtected {}
-        | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
-        Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))

@@ -39,7 +39,7 @@ impl Play {
 
     pub(super) fn read_status(
         &mut self,
-        step: &ReadStatusStep,
+        step: ReadStatusStep,
         report: &mut StepReport,
     ) -> Result<(), ReproduceError> {
         report.done = format!("read_flash_status --bytes {}", step.bytes);
@@ -48,10 +48,10 @@ impl Play {
         let show = |value: u32| format!("{value:#0digits$x}");
         report.said.push(format!("Status value: {}", show(status)));
         let kept = !step.ignore;
-        let mut expected = show(step.expect);
-        if step.ignore != 0 {
-            expected.push_str(&format!(" (bits {} not compared)", show(step.ignore)));
-        }
+        let expected = match step.ignore {
+            0 => show(step.expect),
+            ignore => format!("{} (bits {} not compared)", show(step.expect), show(ignore)),
+        };
         report.observations.push(Observation {
             what: "status registers".to_owned(),
             expected,
@@ -65,7 +65,7 @@ impl Play {
     /// whether the part is still busy (QUIRKS Q6).
     pub(super) fn write_status(
         &mut self,
-        step: &WriteStatusStep,
+        step: WriteStatusStep,
         report: &mut StepReport,
     ) -> Result<(), ReproduceError> {
         let digits = usize::from(step.bytes) * 2 + 2;
@@ -84,7 +84,7 @@ impl Play {
 
     pub(super) fn erase_chip(
         &mut self,
-        step: &EraseStep,
+        step: EraseStep,
         report: &mut StepReport,
     ) -> Result<(), ReproduceError> {
         "erase the chip".clone_into(&mut report.done);
@@ -136,7 +136,7 @@ fn is_blank(session: &mut Session) -> Result<bool, SessionError> {
 
 fn write_status_in_all_forms(
     session: &mut Session,
-    step: &WriteStatusStep,
+    step: WriteStatusStep,
 ) -> Result<(), SessionError> {
     let [first, second, third, _] = step.value.to_le_bytes();
     let enable =

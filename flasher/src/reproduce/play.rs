@@ -142,9 +142,9 @@ impl Play {
                 Ok(self.handle.with(|board| board.host_reset(board.now()))?)
             }
             Step::FlashId(id) => self.flash_id(id, report),
-            Step::ReadStatus(read) => self.read_status(read, report),
-            Step::WriteStatus(write) => self.write_status(write, report),
-            Step::EraseChip(erase) => self.erase_chip(erase, report),
+            Step::ReadStatus(read) => self.read_status(*read, report),
+            Step::WriteStatus(write) => self.write_status(*write, report),
+            Step::EraseChip(erase) => self.erase_chip(*erase, report),
             Step::Instruction(instruction) => self.instruction(instruction.opcode, report),
             Step::Supply(supply) => {
                 let millivolts = supply.mv.get();
@@ -205,6 +205,8 @@ fn run_until_quiet(board: &mut CaseBoard) -> Vec<u8> {
     let end = board.now() + BOOT_TIME_MAX;
     let mut text = Vec::new();
     let mut now: Instant = board.now();
+    // A terminal at the ROM's rate, whatever the flasher had agreed on before.
+    board.set_host_baud(now, Some(CONNECT_BAUD));
     while let Some(due) = board.next_event().filter(|due| *due <= end) {
         now = now.max(due);
         board.advance(now);

@@ -16,6 +16,7 @@ use super::spi_text;
 /// Longest wait for an answer, in virtual time.
 const QUIET: Duration = Duration::from_millis(60_000);
 
+#[expect(clippy::struct_excessive_bools, reason = "keys of a transcript")]
 #[derive(Debug, Deserialize)]
 pub(crate) struct Case {
     pub(crate) name: String,
@@ -52,6 +53,7 @@ struct FlashSetup {
     faults: Faults,
 }
 
+#[expect(clippy::struct_excessive_bools, reason = "keys of a transcript")]
 #[derive(Debug, Default, Deserialize)]
 #[serde(default, deny_unknown_fields)]
 struct Faults {
@@ -116,6 +118,7 @@ impl FlashSetup {
             no_write_enable: self.faults.no_wel,
             read_only: self.protect.map(|[start, end]| start..end),
             stuck_bits: self.faults.prog_or,
+            ..FlashFaults::default()
         };
         let flash = NorFlash::new(part.clone(), state).expect("a flash");
         FaultyFlash::new(flash, &part, faults)

@@ -216,7 +216,7 @@ impl NorFlash {
             let mut cells = vec![0; here.len()];
             self.area(before.area).read(run.start, &mut cells);
             for (cell, &old) in cells.iter_mut().zip(here) {
-                let kept = random_bits(rng, 255 - progress);
+                let kept = random_bits(rng, 256 - i32::from(progress));
                 *cell |= old & !*cell & kept;
             }
             if !cells.is_empty() {
@@ -276,15 +276,13 @@ fn half_erased(cells: &mut [u8], progress: Progress, rng: &mut Rng) -> bool {
     match i32::from(progress) + rng.i32(-SPREAD..=SPREAD) {
         ..32 => {}
         at @ 32..96 => {
-            let cleared = u8::try_from((at - 32) * 4).unwrap_or(u8::MAX);
             for cell in &mut *cells {
-                *cell &= !random_bits(rng, cleared);
+                *cell &= !random_bits(rng, (at - 32) * 4);
             }
         }
         at @ 96..224 => {
-            let set = u8::try_from((at - 96) * 2).unwrap_or(u8::MAX);
             for cell in &mut *cells {
-                *cell = random_bits(rng, set);
+                *cell = random_bits(rng, (at - 96) * 2);
             }
         }
         _ => return false,
@@ -293,7 +291,7 @@ fn half_erased(cells: &mut [u8], progress: Progress, rng: &mut Rng) -> bool {
 }
 
 /// A byte each bit of which is 1 with a probability of `chance` in 256.
-fn random_bits(rng: &mut Rng, chance: u8) -> u8 {
+fn random_bits(rng: &mut Rng, chance: i32) -> u8 {
     let draws = rng.u64(..).to_le_bytes();
-    draws.iter().fold(0, |bits, &draw| bits << 1 | u8::from(draw < chance))
+    draws.iter().fold(0, |bits, &draw| bits << 1 | u8::from(i32::from(draw) < chance))
 }

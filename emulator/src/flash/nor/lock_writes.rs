@@ -53,7 +53,8 @@ impl NorFlash {
                     self.dirty.registers();
                     busy = self.status_write_time();
                 }
-                _ => self.locks_frozen = true,
+                Meaning::LockDownBlockProtection => self.locks_frozen = true,
+                _ => {}
             }
         }
         if meaning == Meaning::LockDownBlockProtection {

@@ -248,17 +248,8 @@ fn h2_damaged_row_is_cured_only_by_a_changed_value() {
     assert_eq!(bench.cell(0), 0x12);
 }
 
-#[test]
-fn every_opcode_on_every_part_changes_no_cell_without_the_latch() {
-    for part in catalog::parse_all().unwrap() {
-        let name = part.name.clone();
-        let mut bench = Bench::of(part);
-        bench.flash.load_image(0, &[0xA5; 512]);
-        let before = bench.flash.snapshot().cells;
-        for opcode in 0..=u8::MAX {
-            bench.spi(&[opcode, 0, 0, 0, 0, 0], 4);
-            bench.flash.power_cycle(bench.now);
-        }
-        assert_eq!(bench.flash.snapshot().cells, before, "{name}");
-    }
-}
+mod every_opcode;
+mod locks;
+mod power_cut;
+mod quirks;
+mod reference;

@@ -23,8 +23,19 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Protection { flash_bytes, preflight } => write_status(out, *flash_bytes, preflight),
         Event::Choices { part, choices } => write_choices(out, part, choices),
         Event::ProtectionChanged { report, journal } => write_change(out, report, *journal),
-        Event::NothingProtected {} => {
-            writeln!(out, "Nothing is protected; nothing was written")
+        Event::NothingProtected { registers_locked } => {
+            writeln!(out, "Nothing is protected; nothing was written")?;
+            match registers_locked {
+                Some(true) => writeln!(
+                    out,
+                    "The registers themselves are locked for good: they stay as they are, and \
+                     nothing can change that"
+                ),
+                Some(false) => {
+                    writeln!(out, "The registers are locked until the next power cycle")
+                }
+                None => Ok(()),
+            }
         }
         Event::LoaderWroteRegisters { report } => write_guard(out, report),
         _ => Ok(()),
@@ -33,18 +44,25 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
 
 /// Only what matters: most boards have nothing to tell here.
 fn write_preflight(out: &mut dyn Write, found: &Preflight) -> io::Result<()> {
-    if let Some(state) = found.lifted() {
-        if let Protected::Range(range) = &state.now {
-            writeln!(
-                out,
-                "Protection: on {}, {:#08x} to {:#08x} is write protected ({}); the ROM loader \
+    if let Some(state) = found.lifted()
+        && let Protected::Range(range) = &state.now
+    {
+        writeln!(
+            out,
+            "Protection: on {}, {:#08x} to {:#08x} is write protected ({}); the ROM loader \
                  lifts that by itself",
-                state.part,
-                range.start,
-                range.end,
-                state.bits.join(", ")
-            )?;
-        }
+            state.part,
+            range.start,
+            range.end,
+            state.bits.join(", ")
+        )?;
+    }
+    if let Some(part) = &found.rom_may_enter_qpi {
+        writeln!(
+            out,
+            "Warning: if this is {part}, 35h of the ROM loader enters the four-line mode and the \
+             loader will hang; cut the supply then, and use --stub"
+        )?;
     }
     if let Some(status) = found.status {
         writeln!(
@@ -78,6 +96,13 @@ fn write_status(out: &mut dyn Write, flash_bytes: u32, found: &Preflight) -> io:
 fn write_state(out: &mut dyn Write, state: &PartState) -> io::Result<()> {
     if !state.bits.is_empty() {
         writeln!(out, "  set: {}", state.bits.join(", "))?;
+    }
+    match state.registers_locked {
+        Some(true) => writeln!(out, "  the registers are locked for good (SRP0 and SRP1)")?,
+        Some(false) => {
+            writeln!(out, "  the registers are locked until the next power cycle (SRP1)")?;
+        }
+        None => {}
     }
     match state.locked_unit {
         Some(true) => writeln!(out, "  on {}: individual locks decide and are closed", state.part),

@@ -1,0 +1,30 @@
+//! The serial line as the two sides see it.
+
+use super::Board;
+use crate::{spi::SpiDevice, time::Instant};
+
+impl<F: SpiDevice> Board<F> {
+    /// Stores the host's rate; `None` = the transport has none.
+    pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
+        self.advance(now);
+        self.host_baud = rate;
+    }
+
+    /// The host's rate, if the transport has one.
+    #[must_use]
+    pub fn host_baud(&self) -> Option<u32> {
+        self.host_baud
+    }
+
+    /// Present rate of UART0 in baud, as its divider gives it: 115211 for a nominal 115200.
+    #[must_use]
+    pub fn baud(&self) -> u32 {
+        self.machine.soc.uart.baud()
+    }
+
+    /// When the last byte that the transmitter holds has left; in the past if it holds none.
+    #[must_use]
+    pub fn sent_at(&self) -> Instant {
+        self.machine.soc.uart.sent_at()
+    }
+}

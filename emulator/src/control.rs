@@ -1,0 +1,270 @@
+//! What the control socket says: one JSON object a line, one JSON object in answer.
+//!
+//! `{"do": "status"}` and the like, see [`Request`]; a farm wants `"board": "NAME"` besides. The
+//! answer has `"ok": true` and what was asked for, or `"ok": false` and `"error"`. A request that
+//! is not understood changes nothing.
+
+use std::collections::BTreeMap;
+
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::{
+    board::ControlLines,
+    case::{CaseBoard, Faults, Level, StrapValue, SupplyMillivolts},
+    flash::{FlashState, Pins},
+    time::Instant,
+    trace::Entry,
+};
+
+/// Snapshots that a board may have at a time.
+const SNAPSHOTS_MAX: usize = 64;
+
+/// The requests, for `--help`.
+pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer ("ok", "error"):
+  {"do":"status"}                       mode, rate, lines, registers, protected range, MAC
+  {"do":"reset"}                        pulse on EN
+  {"do":"power"}                        supply off and on
+  {"do":"strap","value":19}             straps of the next reset (3 download, 19 flash boot)
+  {"do":"lines","dtr":true,"rts":false} control lines
+  {"do":"pins","wp":"low","hold":"high"}
+  {"do":"supply","mv":1800}
+  {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
+  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: the flash, in memory
+  {"do":"trace","last":20}              newest entries
+  {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
+
+/// A request.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(tag = "do", rename_all = "kebab-case", deny_unknown_fields)]
+pub enum Request {
+    /// How the board is.
+    Status {},
+    /// A pulse on EN.
+    Reset {},
+    /// The supply goes and comes back.
+    Power {},
+    /// Straps that the next reset samples.
+    Strap {
+        /// The six bits.
+        value: StrapValue,
+    },
+    /// Control lines, as an adapter drives them.
+    Lines {
+        /// DTR is asserted.
+        dtr: bool,
+        /// RTS is asserted.
+        rts: bool,
+    },
+    /// Levels on pins of the flash.
+    Pins {
+        /// WP#.
+        #[serde(default)]
+        wp: Level,
+        /// HOLD#.
+        #[serde(default)]
+        hold: Level,
+    },
+    /// Supply of the flash.
+    Supply {
+        /// In millivolts.
+        mv: SupplyMillivolts,
+    },
+    /// Replaces the injected faults.
+    Faults {
+        /// As `[faults]` of a board file.
+        set: Faults,
+    },
+    /// Keeps what the flash holds under a name, in memory.
+    Snapshot {
+        /// The name.
+        name: String,
+    },
+    /// Gives the flash back what it held, with a power cycle of it.
+    Restore {
+        /// The name.
+        name: String,
+    },
+    /// The newest entries of the trace.
+    Trace {
+        /// How many.
+        #[serde(default = "some_entries")]
+        last: usize,
+    },
+}
+
+const fn some_entries() -> usize {
+    100
+}
+
+/// Why a request failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum ControlError {
+    /// Not a request.
+    #[error("not a request: {0}")]
+    Request(#[from] serde_json::Error),
+    /// No snapshot of that name.
+    #[error("no snapshot is named {0:?}")]
+    NoSnapshot(String),
+    /// Too many snapshots.
+    #[error("a board keeps at most {SNAPSHOTS_MAX} snapshots")]
+    TooMany,
+    /// The flash does not take it.
+    #[error(transparent)]
+    Model(#[from] crate::flash::ModelError),
+}
+
+/// What control keeps for one board.
+#[derive(Debug, Default)]
+pub struct Control {
+    snapshots: BTreeMap<String, FlashState>,
+}
+
+impl Control {
+    /// Answers one line at `now`.
+    pub fn answer(&mut self, board: &mut CaseBoard, now: Instant, line: &str) -> String {
+        let request = serde_json::from_str(line).map_err(ControlError::from);
+        answer_text(&request.and_then(|request| self.run(board, now, request)))
+    }
+
+    /// Does what `request` says; gives what the answer has besides `ok`.
+    ///
+    /// # Errors
+    ///
+    /// See [`ControlError`]; nothing has changed then.
+    pub fn run(
+        &mut self,
+        board: &mut CaseBoard,
+        now: Instant,
+        request: Request,
+    ) -> Result<Value, ControlError> {
+        match request {
+            Request::Status {} => return Ok(status(board)),
+            Request::Trace { last } => {
+                let entries = board.trace().entries();
+                let skip = entries.len().saturating_sub(last);
+                let entries: Vec<_> = entries.skip(skip).map(entry_value).collect();
+                return Ok(json!({ "trace": entries, "dropped": board.trace().dropped_count() }));
+            }
+            Request::Reset {} => board.host_reset(now),
+            Request::Power {} => board.power_cycle(now),
+            Request::Strap { value } => board.set_strap(value.get()),
+            Request::Lines { dtr, rts } => board.set_lines(now, ControlLines { dtr, rts }),
+            Request::Pins { wp, hold } => {
+                let pins = Pins { wp_high: wp == Level::High, hold_high: hold == Level::High };
+                board.flash_mut().nor_mut().set_pins(pins);
+            }
+            Request::Supply { mv } => board.flash_mut().nor_mut().set_supply_mv(mv.get()),
+            Request::Faults { set } => board.flash_mut().set_faults(set),
+            Request::Snapshot { name } => {
+                if self.snapshots.len() >= SNAPSHOTS_MAX && !self.snapshots.contains_key(&name) {
+                    return Err(ControlError::TooMany);
+                }
+                self.snapshots.insert(name, board.flash().nor().snapshot());
+            }
+            Request::Restore { name } => {
+                let state = self.snapshots.get(&name).cloned();
+                let state = state.ok_or(ControlError::NoSnapshot(name))?;
+                board.flash_mut().nor_mut().restore(state, now)?;
+            }
+        }
+        Ok(json!({}))
+    }
+}
+
+/// One answer as a line without its end.
+pub(crate) fn answer_text<E: std::fmt::Display>(result: &Result<Value, E>) -> String {
+    let mut value = match result {
+        Ok(value) => value.clone(),
+        Err(error) => json!({ "error": error.to_string() }),
+    };
+    value["ok"] = result.is_ok().into();
+    value.to_string()
+}
+
+fn status(board: &CaseBoard) -> Value {
+    let nor = board.flash().nor();
+    let registers: BTreeMap<String, u8> = nor
+        .part()
+        .registers
+        .keys()
+        .map(|name| (format!("{name:?}").to_lowercase(), nor.register(*name)))
+        .collect();
+    let protected = nor.protected();
+    json!({
+        "mode": format!("{:?}", board.mode()),
+        "baud": board.baud(),
+        "host-baud": board.host_baud(),
+        "part": nor.part().name,
+        "registers": registers,
+        "protected": [protected.start, protected.end],
+        "write-enable-latch": nor.write_enable_latch(),
+        "now-us": board.now().as_nanos() / 1_000,
+    })
+}
+
+/// An entry of the trace as JSON.
+#[must_use]
+pub fn entry_value(entry: &Entry) -> Value {
+    let text = format!("{:?}", entry.event);
+    let kind = text.split([' ', '{']).next().unwrap_or_default();
+    json!({ "at-us": entry.at.as_nanos() / 1_000, "event": kind, "text": text })
+}
+
+/// An entry of the trace as a line of text without its end.
+#[must_use]
+pub fn entry_text(entry: &Entry) -> String {
+    let micros = entry.at.as_nanos() / 1_000;
+    format!("{:>6}.{:06} {:?}", micros / 1_000_000, micros % 1_000_000, entry.event)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{board::Mode, case::LoadedBoard};
+
+    fn ask(board: &mut CaseBoard, control: &mut Control, line: &str) -> Value {
+        let now = board.now();
+        serde_json::from_str(&control.answer(board, now, line)).unwrap()
+    }
+
+    #[test]
+    fn requests_do_what_they_say() {
+        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut control = Control::default();
+        let mut ask = |line: &str| ask(&mut board, &mut control, line);
+        assert_eq!(ask(r#"{"do":"status"}"#)["mode"], "WaitingForSync");
+        assert_eq!(ask(r#"{"do":"snapshot","name":"fresh"}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"restore","name":"fresh"}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"strap","value":19}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"reset"}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"faults","set":{"program-lost":true}}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"pins","wp":"low"}"#)["ok"], true);
+        assert_eq!(ask(r#"{"do":"supply","mv":1800}"#)["ok"], true);
+        let trace = ask(r#"{"do":"trace","last":1}"#);
+        assert_eq!(trace["trace"][0]["event"], "HostReset");
+        assert_eq!(board.mode(), Mode::BootRetry);
+    }
+
+    #[test]
+    fn nonsense_is_refused_in_words_and_changes_nothing() {
+        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut control = Control::default();
+        for line in [
+            "",
+            "reset",
+            "{}",
+            r#"{"do":"explode"}"#,
+            r#"{"do":"strap","value":64}"#,
+            r#"{"do":"reset","hard":true}"#,
+            r#"{"do":"restore","name":"none"}"#,
+            r#"{"do":"faults","set":{"no-such":1}}"#,
+        ] {
+            let answer = ask(&mut board, &mut control, line);
+            assert_eq!(answer["ok"], false, "{line}");
+            assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
+        }
+        assert_eq!(board.trace().entries().len(), 1, "power-on alone");
+    }
+}
