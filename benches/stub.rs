@@ -1,7 +1,7 @@
 //! Flashing 1 MiB of incompressible data through the stubs that esptool carries, in process: the
 //! real stub code on the interpreter, the flasher as the client, virtual time.
 
-#![expect(clippy::print_stderr, reason = "a bench says what it could not measure")]
+#![expect(clippy::expect_used, clippy::print_stderr, reason = "a bench says what is missing")]
 
 use std::{
     fs,

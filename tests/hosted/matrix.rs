@@ -8,7 +8,9 @@
 //! A column whose client is not installed is taken from the committed table, after a loud message.
 
 use std::{
-    env, fs,
+    env,
+    fmt::Write as _,
+    fs,
     path::{Path, PathBuf},
     process::Command,
     sync::Mutex,
@@ -227,7 +229,8 @@ fn every_client_on_every_case_is_as_in_the_committed_table() {
         let cells = row.into_iter().zip(&titles).map(|(cell, title)| {
             cell.or_else(|| old(name, title)).unwrap_or_else(|| "not tried".to_owned())
         });
-        text.push_str(&format!("| {name} | {} |\n", cells.collect::<Vec<_>>().join(" | ")));
+        let cells: Vec<String> = cells.collect();
+        let _ = writeln!(text, "| {name} | {} |", cells.join(" | "));
     }
     if env::var_os("UPDATE_MATRIX").is_some() {
         fs::create_dir_all(table_file().parent().expect("a folder")).expect("a folder");

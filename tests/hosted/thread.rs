@@ -73,7 +73,7 @@ fn play(bench: &Bench, bytes: usize) -> bool {
 
 #[test]
 fn the_thread_itself() {
-    assert_eq!(md5_of(&[0xFF; IMAGE_BYTES]), ERASED_MD5);
+    assert_eq!(md5_of(&vec![0xFF; IMAGE_BYTES]), ERASED_MD5);
     play(&Bench::case("esptool-915"), IMAGE_BYTES);
 }
 
@@ -168,28 +168,30 @@ fn refusal(client: Client, blank: bool) -> &'static str {
 #[test]
 fn what_the_user_sees_when_the_flash_does_not_take_the_data() {
     let folder = tempfile::tempdir().expect("a folder");
-    let (file, content) = image(folder.path(), 3, 6000);
+    let (file, image_bytes) = image(folder.path(), 3, 6000);
     for client in WITH_STUB.into_iter().chain(WITHOUT_STUB) {
         for row in &ROWS {
             let board = case::parse("a row", row.board, Path::new(".")).expect("a board");
             let bench = Bench::loaded(board);
             bench.enter_download_mode();
-            let Some(said) = client.run(&bench, &["write_flash", "0x10000", &file]) else { return };
-            let (verifies, status) = match client.stub {
+            let Some(reply) = client.run(&bench, &["write_flash", "0x10000", &file]) else {
+                return;
+            };
+            let (verifies, expected) = match client.stub {
                 Stub::V1 => row.legacy,
                 Stub::V2 => row.newer,
                 Stub::None => row.rom,
             };
-            let context = format!("{} on {}: {}", client.name(), row.board, said.text);
-            assert_eq!(said.success, verifies, "{context}");
+            let context = format!("{} on {}: {}", client.name(), row.board, reply.text);
+            assert_eq!(reply.success, verifies, "{context}");
             if verifies {
-                assert!(bench.cells(0x10000, 6000) == content, "{context}");
+                assert!(bench.cells(0x10000, 6000) == image_bytes, "{context}");
             } else {
-                assert!(said.text.contains(refusal(client, row.blank)), "{context}");
+                assert!(reply.text.contains(refusal(client, row.blank)), "{context}");
             }
             // WEL after a refused operation is the part's own rule.
             let [sr1, sr2, _] = bench.status();
-            assert_eq!([sr1 & !WEL, sr2], status, "{context}");
+            assert_eq!([sr1 & !WEL, sr2], expected, "{context}");
         }
     }
 }
