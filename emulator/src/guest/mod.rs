@@ -264,7 +264,7 @@ impl Guest {
                 None
             }
             Stop::OutsideRam { pc } => self.call_rom(machine, probe, pc),
-            Stop::Interrupt { lines, .. } => self.interrupt(machine, lines),
+            Stop::Interrupt { lines, .. } => self.interrupt(machine, probe, lines),
             Stop::Exception(exception) => {
                 let held = probe.is_some_and(|probe| probe.hold(stop::as_pause(exception)));
                 (!held).then(|| stop::exception(machine, &self.cpu, exception))
@@ -335,12 +335,21 @@ impl Guest {
     }
 
     /// An interrupt whose vector is the ROM's: its dispatcher calls the attached handler.
-    fn interrupt<F>(&mut self, machine: &mut Machine<F>, lines: u32) -> Option<GuestEnd> {
+    fn interrupt<F>(
+        &mut self,
+        machine: &mut Machine<F>,
+        probe: Option<&mut Probe>,
+        lines: u32,
+    ) -> Option<GuestEnd> {
         let number = lines.trailing_zeros();
         let handler = self.rom.handlers.get(number as usize).copied().flatten();
         let entered = handler.is_some_and(|(function, argument)| {
             self.cpu.enter_level1_handler(function, argument, HANDLER_RETURN)
         });
+        let profile = probe.and_then(|probe| probe.profile.as_mut());
+        if let (true, Some((function, _)), Some(profile)) = (entered, handler, profile) {
+            profile.call(function);
+        }
         if !entered {
             // The ROM's own handler would empty the FIFO into a ring that nobody reads.
             let enabled = self.cpu.interrupts_enabled();

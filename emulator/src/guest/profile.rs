@@ -3,6 +3,8 @@
 use std::collections::BTreeMap;
 
 const PAGE_BYTES: u32 = 4096;
+/// Code further behind the start of a function is not its own.
+const FUNCTION_MAX: u32 = 0xFFFF;
 
 /// Counts of a run.
 #[derive(Debug, Clone, Default)]
@@ -48,7 +50,7 @@ impl Profile {
         }
         for (&page, counts) in &self.pages {
             for (address, &count) in (page * PAGE_BYTES..).zip(counts).filter(|(_, n)| **n > 0) {
-                match found.range_mut(..=address).next_back() {
+                match found.range_mut(address.saturating_sub(FUNCTION_MAX)..=address).next_back() {
                     Some((_, function)) => function.0 += count,
                     None => {
                         found.insert(address, (count, 0));

@@ -95,7 +95,7 @@ pub fn decode(pc: u32, bytes: [u8; 3]) -> Insn {
         6 => si(f),
         7 => branches(f),
         8..=13 => narrow(f),
-        // MAC16 (4) has no user among compilers; 14 and 15 are unused on the ESP32.
+        // MAC16 (4) is not modelled: compilers do not emit it. 14 and 15 are unused on the ESP32.
         _ => f.unknown(),
     }
 }

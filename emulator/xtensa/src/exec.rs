@@ -444,7 +444,7 @@ impl Cpu {
                 _ => {
                     // The clock that the instruction reads does not count itself.
                     self.executed = before + u64::from(count.wrapping_sub(start)) - 1;
-                    match check!(self.rare(bus, pc, next, insn)) {
+                    match check!(self.rare(bus, pc, insn)) {
                         Flow::Next => {}
                         Flow::Jump(target) => {
                             pc = target;

@@ -11,13 +11,7 @@ use crate::run::Stop;
 impl Cpu {
     /// Executes one instruction that the fast path does not know.
     #[inline(never)]
-    pub(crate) fn rare<B: Bus>(
-        &mut self,
-        bus: &mut B,
-        pc: u32,
-        next: u32,
-        insn: Insn,
-    ) -> Result<Flow, Trap> {
+    pub(crate) fn rare<B: Bus>(&mut self, bus: &mut B, pc: u32, insn: Insn) -> Result<Flow, Trap> {
         match insn.op {
             Op::S32c1i => self.compare_and_swap(bus, insn)?,
             Op::L32e => {
@@ -86,7 +80,6 @@ impl Cpu {
             op if op >= Op::AddS => self.float(insn)?,
             _ => return Err(Trap::new(Cause::IllegalInstruction)),
         }
-        let _ = next;
         Ok(Flow::Next)
     }
 
