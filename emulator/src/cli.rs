@@ -1,11 +1,14 @@
 //! The `emulator` command line.
 
+mod error;
 pub mod exec;
 pub mod farm;
 mod part_report;
 pub mod qemu;
 pub mod run;
 mod trace_log;
+
+pub use error::CliError;
 
 use std::{
     fmt::Write as _,
@@ -21,16 +24,16 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
-    board::{RomImage, RomImageError},
+    board::RomImage,
     case::{self, CaseBoard, CaseError, LoadedBoard},
-    persist::{ImageStore, PersistError},
+    persist::ImageStore,
     transport::{
         control::ControlSocket,
         fronts::Fronts,
         group,
         pace::Pace,
         server::{Options, Server},
-        tcp::{ListenAddressError, listen_address},
+        tcp::listen_address,
     },
 };
 
@@ -225,69 +228,6 @@ struct Show {
     /// JSON instead of text.
     #[arg(long)]
     json: bool,
-}
-
-/// Why the command failed.
-#[derive(Debug, thiserror::Error)]
-#[non_exhaustive]
-pub enum CliError {
-    /// The board is wrong.
-    #[error(transparent)]
-    Case(#[from] CaseError),
-    /// The image is wrong.
-    #[error(transparent)]
-    Persist(#[from] PersistError),
-    /// The system refused.
-    #[error(transparent)]
-    Io(#[from] io::Error),
-    /// The client of `exec` could not be run, or did not do what was expected.
-    #[error(transparent)]
-    Exec(#[from] exec::ExecError),
-    /// There is no dump of the ROM.
-    #[error("{}: {cause}; --rom wants a dump of the mask ROM, which is not shipped", path.display())]
-    RomFile {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: io::Error,
-    },
-    /// The dump of the ROM is none.
-    #[error("{}: {cause}", path.display())]
-    Rom {
-        /// The file.
-        path: PathBuf,
-        /// Why.
-        #[source]
-        cause: RomImageError,
-    },
-    /// The program of `run` could not be run.
-    #[error(transparent)]
-    Run(#[from] run::RunError),
-    /// A network address is wrong.
-    #[error(transparent)]
-    Listen(#[from] ListenAddressError),
-    /// QEMU's options are wrong.
-    #[error(transparent)]
-    Qemu(#[from] qemu::QemuError),
-    /// Neither a part nor a case.
-    #[error("no part and no case is named {0:?}")]
-    Unknown(String),
-}
-
-impl CliError {
-    /// The documented exit status.
-    #[must_use]
-    pub fn exit_code(&self) -> ExitCode {
-        ExitCode::from(match self {
-            Self::Io(_)
-            | Self::Exec(_)
-            | Self::Run(run::RunError::File { .. })
-            | Self::RomFile { .. } => 1,
-            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
-            _ => 3,
-        })
-    }
 }
 
 impl Cli {

@@ -1,0 +1,73 @@
+//! Why a command fails, and its exit status.
+
+use std::{io, path::PathBuf, process::ExitCode};
+
+use crate::{
+    case::CaseError, guest::RomImageError, persist::PersistError,
+    transport::tcp::ListenAddressError,
+};
+
+use super::{exec, qemu, run};
+
+/// Why the command failed.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum CliError {
+    /// The board is wrong.
+    #[error(transparent)]
+    Case(#[from] CaseError),
+    /// The image is wrong.
+    #[error(transparent)]
+    Persist(#[from] PersistError),
+    /// The system refused.
+    #[error(transparent)]
+    Io(#[from] io::Error),
+    /// The client of `exec` could not be run, or did not do what was expected.
+    #[error(transparent)]
+    Exec(#[from] exec::ExecError),
+    /// There is no dump of the ROM.
+    #[error("{}: {cause}; --rom wants a dump of the mask ROM, which is not shipped", path.display())]
+    RomFile {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: io::Error,
+    },
+    /// The dump of the ROM is none.
+    #[error("{}: {cause}", path.display())]
+    Rom {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        #[source]
+        cause: RomImageError,
+    },
+    /// The program of `run` could not be run.
+    #[error(transparent)]
+    Run(#[from] run::RunError),
+    /// A network address is wrong.
+    #[error(transparent)]
+    Listen(#[from] ListenAddressError),
+    /// QEMU's options are wrong.
+    #[error(transparent)]
+    Qemu(#[from] qemu::QemuError),
+    /// Neither a part nor a case.
+    #[error("no part and no case is named {0:?}")]
+    Unknown(String),
+}
+
+impl CliError {
+    /// The documented exit status.
+    #[must_use]
+    pub fn exit_code(&self) -> ExitCode {
+        ExitCode::from(match self {
+            Self::Io(_)
+            | Self::Exec(_)
+            | Self::Run(run::RunError::File { .. })
+            | Self::RomFile { .. } => 1,
+            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
+            _ => 3,
+        })
+    }
+}
