@@ -96,6 +96,8 @@ impl Column {
             }
             Self::Flasher { unprotect } => {
                 let mut command = flasher();
+                // It journals old register values in its folder.
+                command.current_dir(Path::new(file).parent().expect("a folder"));
                 command.args(["--port", bench.port(), "--before", "none", "--after", "none"]);
                 command.args(["--no-progress", "write"]);
                 if *unprotect {
