@@ -96,6 +96,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  flasher reproduce esptool-915\n  flasher reproduce esptool-915 --hypothesis h5\n  flasher reproduce rom-flash-end --json"
     )]
     Reproduce(ReproduceArgs),
+    /// Flash many boards at once, as a plan says
+    ///
+    /// Each board gets a record under its MAC: what was written, or why not. The first Ctrl-C
+    /// begins no more boards and finishes those in work; a second one ends at once, and --resume
+    /// goes on from the records.
+    ///
+    /// Exit code: 0 if all boards are done, 100 + N if N failed (200 for a hundred and more), 9 if
+    /// it was stopped and none failed, 2 if the plan is wrong, 1 if records cannot be kept.
+    #[command(after_help = PLAN_HELP)]
+    Batch(BatchArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -226,6 +236,39 @@ pub(crate) struct Files {
     /// IDF's `flasher_args.json`
     #[arg(long, value_name = "FILE")]
     pub(crate) flasher_args: Option<PathBuf>,
+}
+
+const PLAN_HELP: &str = r#"A plan:
+  ports = ["/dev/ttyUSB0", "/dev/ttyUSB1", "virtual:W25Q32JV#1"]
+  parallel = 16            # boards at the same time, at most
+  baud = 460800
+  timeout_s = 600          # for each board
+  unprotect = "lift"       # or "never" (default): a protected board fails
+  diff = false             # write only sectors that differ
+  read_back = false        # read every byte back, on top of the digests
+  record = "records"       # folder; default PLAN.records
+
+  [[image]]
+  address = 0x1000
+  file = "bootloader.bin"
+
+  [serial]                 # optional: a number for each board
+  first = 1000
+  digits = 6
+
+  [[board_data]]           # optional: {mac}, {mac:}, {serial} are replaced
+  address = 0x3f0000
+  size = 64
+  text = "SN={serial} MAC={mac:}""#;
+
+/// What to flash.
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// The plan, a TOML file
+    pub(crate) plan: PathBuf,
+    /// Leave boards alone whose record says that they hold what the plan asks for
+    #[arg(long)]
+    pub(crate) resume: bool,
 }
 
 /// What to play.
