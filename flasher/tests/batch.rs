@@ -18,7 +18,7 @@ use esp32_flasher::{
     batch::{self, BatchEvent, Outcome, Plan, Record, Summary, Unprotect},
     port::{
         Lines, Port, PortError, VIRTUAL_PREFIX,
-        noisy::NoisyPort,
+        noisy::{NoiseReport, NoisyPort},
         virtual_board::{VirtualPort, board},
     },
 };
@@ -70,11 +70,14 @@ impl Port for DeadPort {
 
 /// Boards that stay, so that their flash can be looked at and a batch can be run again.
 #[derive(Default)]
-struct Rack(Mutex<BTreeMap<String, Arc<Mutex<CaseBoard>>>>);
+struct Rack {
+    boards: Mutex<BTreeMap<String, Arc<Mutex<CaseBoard>>>>,
+    noise: Mutex<Arc<Mutex<NoiseReport>>>,
+}
 
 impl Rack {
     fn board(&self, name: &str) -> Arc<Mutex<CaseBoard>> {
-        let mut boards = self.0.lock().unwrap();
+        let mut boards = self.boards.lock().unwrap();
         let make =
             || Arc::new(Mutex::new(board(name.strip_prefix(VIRTUAL_PREFIX).unwrap()).unwrap()));
         Arc::clone(boards.entry(name.to_owned()).or_insert_with(make))
@@ -93,7 +96,9 @@ impl Rack {
                 delays_per_million: 50,
                 delay_max: time::Duration::from_millis(20),
             };
-            return Ok(Box::new(NoisyPort::new(port, noise, 0, 7)));
+            let port = NoisyPort::new(port, noise, 0, 7);
+            *self.noise.lock().unwrap() = port.report();
+            return Ok(Box::new(port));
         }
         Ok(Box::new(port))
     }
@@ -162,6 +167,8 @@ fn thirty_two_boards() {
     assert_eq!((of(Outcome::Protected), of(Outcome::NoAnswer)), (3, 1), "{ends:?}");
     assert_eq!(summary, Summary { done: 28, failed: 4, ..Summary::default() });
     assert_eq!(summary.exit_code(), 104);
+    let noise = *rack.noise.lock().unwrap().lock().unwrap();
+    assert!(noise.sent.flips + noise.sent.drops + noise.sent.doubles > 3, "{noise:?}");
     for (at, port) in ports.iter().enumerate() {
         if ends[port] == Outcome::Done {
             assert!(rack.cells(port, 0x1_0000, 60_000) == image(60_000), "{port}");
