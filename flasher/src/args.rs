@@ -23,7 +23,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
-    /// `virtual:PART` is a board in process, to rehearse without hardware
+    /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a
+    /// MAC of its own
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
     pub(crate) port: Option<String>,
     /// Rate after connecting, in baud; the connection begins at 115200

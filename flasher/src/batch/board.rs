@@ -175,7 +175,7 @@ impl Job<'_> {
         let chip = session.look_twice(Chip::read)?;
         known.mac = Some(chip.mac);
         if self.plan.baud != CONNECT_BAUD {
-            session.change_baud(CONNECT_BAUD, self.plan.baud)?;
+            session.try_baud(self.plan.baud)?;
         }
         let id = session.look_twice(Session::attach_flash)?;
         if id.is_absent() {
@@ -236,8 +236,9 @@ impl Job<'_> {
                 self.keeper.keep_journal(mac, journal)
             })?;
             if let Some(done) = done {
-                let (port, part) = (self.port.to_owned(), done.part);
-                (self.tell)(BatchEvent::BoardUnprotected { port, part });
+                let event =
+                    BatchEvent::BoardUnprotected { port: self.port.to_owned(), part: done.part };
+                (self.tell)(event);
             }
         }
         let found = look(session)?;
