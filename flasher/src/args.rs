@@ -68,6 +68,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Status(StatusCommand),
     /// Write files to flash
+    ///
+    /// What is protected is looked at first, and nothing is erased if protection is in the way. A
+    /// bad line is mended: damaged blocks are sent again, in smaller pieces and at a lower rate if
+    /// need be.
+    #[command(
+        after_help = "Examples:\n  flasher -p /dev/ttyUSB0 write 0x1000 bootloader.bin 0x10000 app.bin\n  flasher -p /dev/ttyUSB0 write --unprotect --flasher-args build/flasher_args.json\n  flasher -p virtual:sr1-bp write 0x10000 app.bin"
+    )]
     Write(WriteArgs),
     /// Compare files with flash
     Verify(Files),
@@ -284,6 +291,7 @@ pub(crate) struct ReproduceArgs {
 
 /// What to write, and how.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,

@@ -223,7 +223,7 @@ fn a_stop_finishes_what_is_in_work_and_begins_no_more() {
 /// `cargo test --release --test batch -- --ignored --nocapture`
 #[test]
 #[ignore = "a measurement"]
-#[expect(clippy::disallowed_methods, clippy::print_stdout, reason = "a measurement")]
+#[expect(clippy::disallowed_methods, reason = "a measurement")]
 fn thirty_two_boards_of_a_mebibyte_take_their_share_of_the_cores() {
     let folder = tempfile::tempdir().unwrap();
     let ports: Vec<String> =
