@@ -23,7 +23,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 pub(crate) struct Global {
     /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
-    /// `virtual:PART` is a board in process, to rehearse without hardware
+    /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a
+    /// MAC of its own
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
     pub(crate) port: Option<String>,
     /// Rate after connecting, in baud; the connection begins at 115200
@@ -67,6 +68,13 @@ pub(crate) enum Command {
     #[command(subcommand)]
     Status(StatusCommand),
     /// Write files to flash
+    ///
+    /// What is protected is looked at first, and nothing is erased if protection is in the way. A
+    /// bad line is mended: damaged blocks are sent again, in smaller pieces and at a lower rate if
+    /// need be.
+    #[command(
+        after_help = "Examples:\n  flasher -p /dev/ttyUSB0 write 0x1000 bootloader.bin 0x10000 app.bin\n  flasher -p /dev/ttyUSB0 write --unprotect --flasher-args build/flasher_args.json\n  flasher -p virtual:sr1-bp write 0x10000 app.bin"
+    )]
     Write(WriteArgs),
     /// Compare files with flash
     Verify(Files),
@@ -96,6 +104,16 @@ pub(crate) enum Command {
         after_help = "Examples:\n  flasher reproduce esptool-915\n  flasher reproduce esptool-915 --hypothesis h5\n  flasher reproduce rom-flash-end --json"
     )]
     Reproduce(ReproduceArgs),
+    /// Flash many boards at once, as a plan says
+    ///
+    /// Each board gets a record under its MAC: what was written, or why not. The first Ctrl-C
+    /// begins no more boards and finishes those in work; a second one ends at once, and --resume
+    /// goes on from the records.
+    ///
+    /// Exit code: 0 if all boards are done, 100 + N if N failed (200 for a hundred and more), 9 if
+    /// it was stopped and none failed, 2 if the plan is wrong, 1 if records cannot be kept.
+    #[command(after_help = PLAN_HELP)]
+    Batch(BatchArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -228,6 +246,39 @@ pub(crate) struct Files {
     pub(crate) flasher_args: Option<PathBuf>,
 }
 
+const PLAN_HELP: &str = r#"A plan:
+  ports = ["/dev/ttyUSB0", "/dev/ttyUSB1", "virtual:W25Q32JV#1"]
+  parallel = 16            # boards at the same time, at most
+  baud = 460800
+  timeout_s = 600          # for each board
+  unprotect = "lift"       # or "never" (default): a protected board fails
+  diff = false             # write only sectors that differ
+  read_back = false        # read every byte back, on top of the digests
+  record = "records"       # folder; default PLAN.records
+
+  [[image]]
+  address = 0x1000
+  file = "bootloader.bin"
+
+  [serial]                 # optional: a number for each board
+  first = 1000
+  digits = 6
+
+  [[board_data]]           # optional: {mac}, {mac:}, {serial} are replaced
+  address = 0x3f0000
+  size = 64
+  text = "SN={serial} MAC={mac:}""#;
+
+/// What to flash.
+#[derive(Debug, Args)]
+pub(crate) struct BatchArgs {
+    /// The plan, a TOML file
+    pub(crate) plan: PathBuf,
+    /// Leave boards alone whose record says that they hold what the plan asks for
+    #[arg(long)]
+    pub(crate) resume: bool,
+}
+
 /// What to play.
 #[derive(Debug, Args)]
 pub(crate) struct ReproduceArgs {
@@ -240,6 +291,7 @@ pub(crate) struct ReproduceArgs {
 
 /// What to write, and how.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,

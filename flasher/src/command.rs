@@ -1,5 +1,6 @@
 //! The commands.
 
+mod batch;
 mod board;
 mod doctor;
 mod flash;
@@ -21,12 +22,20 @@ use crate::{
     report::{Event, Report},
 };
 
-/// Runs one command.
+/// Runs one command; what the process ends with.
 pub(crate) fn run(
     cli: &Cli,
     interrupt: Arc<AtomicBool>,
     report: &mut Report,
-) -> Result<Exit, Failure> {
+) -> Result<u8, Failure> {
+    if let Command::Batch(args) = &cli.command {
+        return batch::run(args, &interrupt, report);
+    }
+    run_one(cli, interrupt, report).map(|exit| exit as u8)
+}
+
+/// Runs a command on one board, or on none.
+fn run_one(cli: &Cli, interrupt: Arc<AtomicBool>, report: &mut Report) -> Result<Exit, Failure> {
     match &cli.command {
         Command::Completions { .. } => return Ok(Exit::Done),
         Command::ListPorts => {
@@ -78,6 +87,7 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         Command::Write(_)
         | Command::Verify(_)
         | Command::ListPorts
+        | Command::Batch(_)
         | Command::Reproduce(_)
         | Command::Completions { .. } => Ok(()),
     }

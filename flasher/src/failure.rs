@@ -3,6 +3,7 @@
 use std::{fmt, io, ops::Range, path::PathBuf};
 
 use esp32_flasher::{
+    batch::BatchError,
     chip::ChipError,
     exit::Exit,
     flash::{EraseError, ReadError},
@@ -81,6 +82,8 @@ pub(crate) enum Failure {
     Refused { error: WriteError, for_ever: bool },
     #[error(transparent)]
     Reproduce(#[from] ReproduceError),
+    #[error(transparent)]
+    Batch(#[from] BatchError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
     #[error("{0}")]
@@ -108,6 +111,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoPort
+            | Self::Batch(BatchError::Plan(_))
             | Self::Port(PortError::Board(_))
             | Self::Input(_)
             | Self::Reset(_)
@@ -143,6 +147,7 @@ impl Failure {
             Self::Change(error) => change_exit(error),
             Self::NoWriteEnable
             | Self::RomEntersQpi(_)
+            | Self::Batch(BatchError::Record { .. })
             | Self::Reproduce(_)
             | Self::Read(ReadError::Damaged)
             | Self::Write(WriteError::Read(ReadError::Damaged))

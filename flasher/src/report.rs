@@ -3,6 +3,7 @@
 //! With `--json` each line is one object; its `event` names the kind, the other keys are the fields
 //! of [`Event`]'s variants.
 
+mod batch;
 mod play;
 mod text;
 
@@ -12,6 +13,7 @@ use std::{
 };
 
 use esp32_flasher::{
+    batch::{BatchEvent, Summary},
     chip::Chip,
     diagnose::{Diagnosis, Evidence},
     flash::EraseReport,
@@ -26,6 +28,8 @@ use esp32_flasher::{
 };
 use indicatif::{ProgressBar, ProgressStyle};
 use serde::Serialize;
+
+pub(crate) use batch::Table;
 
 use crate::failure::Failure;
 
@@ -88,10 +92,15 @@ pub(crate) enum Event<'a> {
     },
     /// One step of it.
     Step { step: &'a StepReport },
+    /// A batch has ended.
+    BatchEnded { summary: Summary, exit: u8 },
     /// Whether everything was seen as reported, and why it happens.
     Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
+    /// Something in a batch: the line is the event itself.
+    #[serde(untagged)]
+    Batch(&'a BatchEvent),
 }
 
 /// Where output goes and in which form.
@@ -105,6 +114,23 @@ pub(crate) struct Report {
 impl Report {
     pub(crate) fn new(json: bool, no_progress: bool) -> Self {
         Self { json, silent: no_progress, bar: None, plain_step: None }
+    }
+
+    /// Shows what happens in a batch: a table on a terminal, plain lines in a pipe, objects with
+    /// `--json`.
+    pub(crate) fn batch(&mut self, event: &BatchEvent, table: &mut Table) -> io::Result<()> {
+        let is_progress = matches!(event, BatchEvent::BoardProgress { .. });
+        if !self.json && !self.silent && table.is_live() {
+            return table.show(event);
+        }
+        // Progress of many boards would drown the rest.
+        if is_progress && (self.silent || !self.json) {
+            return Ok(());
+        }
+        if is_progress && !table.is_due(event) {
+            return Ok(());
+        }
+        self.say(&Event::Batch(event))
     }
 
     /// Prints an event.

@@ -223,3 +223,49 @@ fn a_mismatch_that_is_protection_ends_as_protected() {
     let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
     assert!(text.contains("write protected"), "{text}");
 }
+
+#[test]
+fn a_batch_counts_its_failures_and_goes_on_where_it_was() {
+    let folder = tempfile::tempdir().unwrap();
+    file(folder.path(), "app.bin", &vec![0x5a; 9000]);
+    let plan = r#"ports = ["virtual:W25Q32JV#1", "virtual:wps-locked#2", "/nowhere"]
+        [[image]]
+        address = 0x10000
+        file = "app.bin""#;
+    let plan = file(folder.path(), "plan.toml", plan.as_bytes());
+    let text = |assert: &assert_cmd::assert::Assert| {
+        String::from_utf8(assert.get_output().stdout.clone()).unwrap()
+    };
+    let first = flasher(&["batch", &plan]).assert().code(102);
+    assert!(text(&first).contains("1 done, 0 were done before, 2 failed"), "{}", text(&first));
+    let again = flasher(&["--json", "batch", &plan, "--resume"]).assert().code(102);
+    let lines = text(&again);
+    let events: Vec<serde_json::Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let outcome = |port: &str| {
+        let ends =
+            events.iter().find(|event| event["event"] == "board-finished" && event["port"] == port);
+        ends.unwrap()["outcome"].as_str().unwrap().to_owned()
+    };
+    assert_eq!(outcome("virtual:W25Q32JV#1"), "skipped");
+    assert_eq!(outcome("virtual:wps-locked#2"), "protected");
+    assert_eq!(outcome("/nowhere"), "port");
+    assert_eq!(events.last().unwrap()["event"], "batch-ended");
+    let record = folder.path().join("plan.toml.records/240ac4000001.json");
+    assert!(fs::read_to_string(record).unwrap().contains("\"outcome\": \"done\""));
+    flasher(&["batch", "/nowhere.toml"]).assert().code(2);
+}
+
+#[test]
+fn a_write_that_differs_little_sends_little() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "app.bin", &vec![0xff; 40_000]);
+    // The flash of this board is blank, so nothing differs.
+    for option in ["--diff", "--resume"] {
+        let text = output(&["-p", "virtual:W25Q32JV", "write", option, "0x10000", &path]);
+        assert!(text.contains("were right already"), "{text}");
+    }
+    let text = output(&["-p", "virtual:W25Q32JV", "write", "--read-back", "0x10000", &path]);
+    assert!(text.contains("Verified 40000 bytes"), "{text}");
+    flasher(&["write", "--diff", "--resume", "0x10000", &path]).assert().code(2);
+}

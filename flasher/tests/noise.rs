@@ -19,7 +19,7 @@ use esp32_flasher::{
 };
 
 /// No write of these tests may take longer, in the time of the board.
-const LIMIT: Duration = Duration::from_secs(300);
+const LIMIT: Duration = Duration::from_mins(5);
 
 type Shared = Arc<Mutex<Board<NorFlash>>>;
 
@@ -40,7 +40,7 @@ fn noise(per_million: u32) -> LinkNoise {
 
 struct Run {
     result: Result<WriteReport, WriteError>,
-    seen: NoiseReport,
+    counted: NoiseReport,
     took: Duration,
     board: Shared,
     baud: u32,
@@ -50,14 +50,14 @@ fn run(image: &Image, options: WriteOptions, per_million: u32, resets: u32, seed
     let board = Arc::new(Mutex::new(factory_board("GD25Q32C").unwrap()));
     let port = VirtualPort::new("virtual", Arc::clone(&board));
     let port = NoisyPort::new(port, noise(per_million), resets, seed);
-    let seen = port.report();
+    let counted = port.report();
     let mut session = Session::new(Box::new(port));
     let start = session.port().now();
     session.set_deadline(Some(start + LIMIT));
     let result = write(&mut session, image, options);
-    let took = session.port().now() - start;
-    let seen = *seen.lock().unwrap();
-    Run { result, seen, took, board, baud: session.baud() }
+    let took = session.port().now().saturating_sub(start);
+    let counted = *counted.lock().unwrap();
+    Run { result, counted, took, board, baud: session.baud() }
 }
 
 fn write(
@@ -103,16 +103,16 @@ fn hundreds_of_bad_lines_end_with_a_verified_flash_or_an_error() {
                 failed += 1;
             }
         }
-        for (sum, part) in [(&mut all.sent, run.seen.sent), (&mut all.received, run.seen.received)]
+        for (sum, part) in
+            [(&mut all.sent, run.counted.sent), (&mut all.received, run.counted.received)]
         {
             sum.flips += part.flips;
             sum.drops += part.drops;
             sum.doubles += part.doubles;
             sum.delays += part.delays;
         }
-        all.resets += run.seen.resets;
+        all.resets += run.counted.resets;
     }
-    println!("{verified} verified ({mended} of them mended), {failed} failed, {all:?}");
     for side in [all.sent, all.received] {
         assert!(
             side.flips > 0 && side.drops > 0 && side.doubles > 0 && side.delays > 0,
@@ -120,7 +120,7 @@ fn hundreds_of_bad_lines_end_with_a_verified_flash_or_an_error() {
         );
     }
     assert!(all.resets > 0);
-    assert!(verified > 200 && mended > 50, "{verified} {mended}");
+    assert!(verified > 200 && mended > 50 && failed > 0, "{verified} {mended} {failed}");
 }
 
 #[test]

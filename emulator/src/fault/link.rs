@@ -75,7 +75,7 @@ impl NoisyLink {
         let mut due = self.queue.back().map_or(now, |(last, _)| now.max(*last));
         if self.hit(self.noise.delays_per_million) {
             self.counters.delays += 1;
-            due = due + Duration::from_nanos(self.random.u64(0..=self.noise.delay_max.as_nanos()));
+            due += Duration::from_nanos(self.random.u64(0..=self.noise.delay_max.as_nanos()));
         }
         if self.hit(self.noise.drops_per_million) {
             self.counters.drops += 1;

@@ -9,7 +9,7 @@ use super::{
 };
 
 /// Ports with this prefix are boards in process: `virtual:CASE`, `virtual:CASE/HYPOTHESIS`, or
-/// `virtual:PART` with that flash, factory-new.
+/// `virtual:PART` with that flash, factory-new. `#N` behind it gives the chip a MAC of its own.
 pub const VIRTUAL_PREFIX: &str = "virtual:";
 
 /// Opens `name` at `baud`.

@@ -9,7 +9,7 @@ use std::{
 
 use esp32_emulator::{
     board::{Board, BoardSetup, ControlLines},
-    case::{self, CaseBoard, CaseError, LoadedBoard},
+    case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
     flash::{FlashState, ModelError, NorFlash},
     spi::SpiDevice,
     time::Instant,
@@ -45,12 +45,20 @@ pub enum BoardError {
     Case(#[from] CaseError),
 }
 
-/// The board of `CASE`, `CASE/HYPOTHESIS` or `PART`, in download mode.
+/// The board of `CASE`, `CASE/HYPOTHESIS` or `PART`, in download mode. `#N` behind it gives the chip
+/// a MAC of its own, for several boards at once.
 ///
 /// # Errors
 ///
 /// [`BoardError`] if neither a case nor a part has that name.
 pub fn board(name: &str) -> Result<CaseBoard, BoardError> {
+    let (name, number) = match name.split_once('#') {
+        Some((front, number)) => match number.parse::<u16>() {
+            Ok(number) => (front, Some(number)),
+            Err(_) => return Err(BoardError::Name { name: name.to_owned() }),
+        },
+        None => (name, None),
+    };
     let (case, hypothesis) =
         name.split_once('/').map_or((name, None), |(case, other)| (case, Some(other)));
     let loaded = match case::load(case) {
@@ -60,10 +68,14 @@ pub fn board(name: &str) -> Result<CaseBoard, BoardError> {
         }
         Err(_) => return Err(BoardError::Name { name: name.to_owned() }),
     };
-    let loaded = match hypothesis {
+    let mut loaded = match hypothesis {
         Some(other) => loaded.assume(other)?,
         None => loaded,
     };
+    if let Some(number) = number {
+        let MacAddress(mac) = &mut loaded.file.chip.mac;
+        [mac[4], mac[5]] = number.to_be_bytes();
+    }
     Ok(loaded.into_board()?)
 }
 

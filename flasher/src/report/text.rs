@@ -15,7 +15,7 @@ use esp32_flasher::{
     write::{Mismatch, WriteReport},
 };
 
-use super::{Event, play};
+use super::{Event, batch, play};
 
 /// Writes `event` for a person.
 pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
@@ -66,6 +66,8 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Verdict { agrees, cause, assumption } => {
             play::verdict(out, *agrees, cause, *assumption)
         }
+        Event::Batch(event) => batch::write(out, event),
+        Event::BatchEnded { summary, .. } => batch::write_summary(out, *summary),
         Event::Error { message, advice, .. } => {
             writeln!(out, "Error: {message}")?;
             advice.iter().try_for_each(|advice| writeln!(out, "  Try: {advice}"))

@@ -88,15 +88,20 @@ impl Session {
         let dialect = self.dialect;
         if self.sync(RESYNC_TRIES)? && self.dialect == dialect {
             if let Some(rate) = lower {
-                self.slow_down(rate)?;
+                self.try_baud(rate)?;
             }
             return self.restore_flash();
         }
         self.reconnect(lower.unwrap_or(self.baud), dialect)
     }
 
-    /// Goes to a lower rate over a line that may lose the request or its answer.
-    fn slow_down(&mut self, rate: u32) -> Result<(), SessionError> {
+    /// Goes to another rate, in baud, over a line that may lose the request or its answer, or may not
+    /// carry the rate: then the old one stays, or that of the connection after a reset.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::recover`].
+    pub fn try_baud(&mut self, rate: u32) -> Result<(), SessionError> {
         let old = self.baud;
         match self.change_baud(old, rate) {
             Err(error) if !error.cause.is_line_trouble() => return Err(error),
@@ -129,7 +134,7 @@ impl Session {
         }
         self.flash_bytes = flash_bytes;
         if rate > CONNECT_BAUD {
-            self.slow_down(rate)?;
+            self.try_baud(rate)?;
         }
         self.restore_flash()
     }
