@@ -6,7 +6,7 @@ use std::ops::RangeInclusive;
 use crate::part::{
     BitKind, FieldGroup, IndividualLocks, Part, Protection, ProtectionRow, RegisterName,
 };
-use crate::part_error::{PartError, PartFault};
+use crate::part_error::{PartError, PartFault, line_of};
 
 /// Longest part file, in bytes; the built-in ones have about 10 KiB.
 const LONGEST_FILE: usize = 256 * 1024;
@@ -55,7 +55,7 @@ impl Part {
         }
         let part: Self = toml::from_str(text)
             .map_err(|error| PartError::Syntax { origin: origin(), error: Box::new(error) })?;
-        part.checked(origin())
+        part.checked(text, origin())
     }
 
     /// Reads a part file with some fields changed: tables of `changes` are merged into the file's,
@@ -76,13 +76,17 @@ impl Part {
         let mut table: toml::Table = toml::from_str(text).map_err(syntax)?;
         merge(&mut table, changes);
         let part: Self = table.try_into().map_err(syntax)?;
-        part.checked(origin.to_owned())
+        part.checked("", origin.to_owned())
     }
 
     /// The part, if nothing is wrong with it.
-    fn checked(self, origin: String) -> Result<Self, PartError> {
+    fn checked(self, text: &str, origin: String) -> Result<Self, PartError> {
         let faults = self.faults();
-        if faults.is_empty() { Ok(self) } else { Err(PartError::Contents { origin, faults }) }
+        if faults.is_empty() {
+            return Ok(self);
+        }
+        let lines = faults.iter().map(|fault| line_of(text, fault)).collect();
+        Err(PartError::Contents { origin, faults, lines })
     }
 
     /// Everything that is wrong with the part; empty for a good one.

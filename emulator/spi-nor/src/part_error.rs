@@ -18,12 +18,14 @@ pub enum PartError {
         error: Box<toml::de::Error>,
     },
     /// Well-formed, but the fields do not make a part.
-    #[error("{origin}: {}", list(.faults))]
+    #[error("{origin}: {}", list(.faults, .lines))]
     Contents {
         /// File name or other origin of the text.
         origin: String,
         /// Everything that is wrong, in file order of the sections.
         faults: Vec<PartFault>,
+        /// The line of each, where the file has its key.
+        lines: Vec<Option<usize>>,
     },
     /// The text is longer than any part file.
     #[error("{origin}: {bytes} bytes, but a part file has at most {allowed}")]
@@ -221,6 +223,36 @@ pub enum PartFault {
 }
 
 /// The faults, one a line.
-fn list(faults: &[PartFault]) -> String {
-    faults.iter().map(ToString::to_string).collect::<Vec<_>>().join("\n  ")
+fn list(faults: &[PartFault], lines: &[Option<usize>]) -> String {
+    let lines = lines.iter().copied().chain(std::iter::repeat(None));
+    let told = faults.iter().zip(lines).map(|(fault, line)| match line {
+        Some(line) => format!("line {line}: {fault}"),
+        None => fault.to_string(),
+    });
+    told.collect::<Vec<_>>().join("\n  ")
+}
+
+/// The line of a fault's key in a part file, counted from 1: the key's own line, or the first of its
+/// table.
+pub(crate) fn line_of(text: &str, fault: &PartFault) -> Option<usize> {
+    let told = fault.to_string();
+    let key = told.split('`').nth(1)?;
+    let table = key.split('.').next()?;
+    let mut header = String::new();
+    let mut first_of_table = None;
+    for (number, line) in text.lines().enumerate() {
+        let line = line.trim();
+        if line.starts_with('[') {
+            line.trim_matches(['[', ']']).clone_into(&mut header);
+        }
+        let own = line.split_once(" = ").map_or("", |(own, _)| own);
+        let full = if header.is_empty() { own.to_owned() } else { format!("{header}.{own}") };
+        if full == key || header == key {
+            return Some(number + 1);
+        }
+        if first_of_table.is_none() && (header == table || full == table) {
+            first_of_table = Some(number + 1);
+        }
+    }
+    first_of_table
 }

@@ -83,6 +83,14 @@ pub enum Inconsistency {
         /// The number.
         bytes: u8,
     },
+    /// A read step of no bytes or of too many.
+    #[error("a read of {bytes} bytes, allowed: 1 to {allowed}")]
+    ReadBytes {
+        /// The number.
+        bytes: usize,
+        /// The most.
+        allowed: usize,
+    },
     /// The register has no such bit.
     #[error("the part has no bit {bit}")]
     NoSuchBit {

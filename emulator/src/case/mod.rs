@@ -32,40 +32,40 @@ pub use boot::{Boot, Flavour};
 pub use error::{CaseError, Inconsistency};
 pub use image::bootable;
 pub use story::{
-    Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadStatusStep,
-    Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,
+    Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadFlashStep,
+    ReadStatusStep, Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,
 };
 pub use values::{MacAddress, Percent, StrapValue, SupplyMillivolts};
 
-/// Name and text of each built-in case.
+/// Name, label and text of each built-in case.
 macro_rules! cases {
-    ($($name:literal),+ $(,)?) => {
-        &[$(($name, include_str!(concat!("../../cases/", $name, ".toml")))),+]
+    ($($name:literal = $label:literal),+ $(,)?) => {
+        &[$(($name, $label, include_str!(concat!("../../cases/", $name, ".toml")))),+]
     };
 }
 
 /// The cases of the field, in the order of their list.
-const CASES: &[(&str, &str)] = cases![
-    "esptool-915",
-    "esptool-220",
-    "arduino-1890",
-    "by25q64as-cmp",
-    "nodemcu-523",
-    "xmc-7994",
-    "puya-7bfc",
-    "rom-flash-end",
-    "sr1-bp",
-    "gd-16bit-wrsr",
-    "wps-locked",
-    "sst-a25bf",
-    "kincony-2535",
-    "srp-locked",
-    "m5stack-2931",
-    "otp-lb",
-    "status-clean",
-    "reads-ff",
-    "supply",
-    "vdd-sdio",
+const CASES: &[(&str, &str, &str)] = cases![
+    "esptool-915" = "S1",
+    "esptool-220" = "S2",
+    "arduino-1890" = "S3",
+    "by25q64as-cmp" = "S4",
+    "nodemcu-523" = "S5",
+    "xmc-7994" = "S6",
+    "puya-7bfc" = "S7",
+    "rom-flash-end" = "S0",
+    "sr1-bp" = "S12",
+    "gd-16bit-wrsr" = "H5",
+    "wps-locked" = "H3",
+    "sst-a25bf" = "S11",
+    "kincony-2535" = "P1",
+    "srp-locked" = "P2",
+    "m5stack-2931" = "P3",
+    "otp-lb" = "N1",
+    "status-clean" = "N2",
+    "reads-ff" = "N3",
+    "supply" = "N4",
+    "vdd-sdio" = "N5",
 ];
 
 /// A board file with the folder that its relative paths start from.
@@ -82,18 +82,20 @@ pub struct LoadedBoard {
 /// Names of the built-in cases.
 #[must_use]
 pub fn list() -> impl ExactSizeIterator<Item = &'static str> {
-    CASES.iter().map(|(name, _)| *name)
+    CASES.iter().map(|(name, ..)| *name)
 }
 
-/// Loads a built-in case.
+/// Loads a built-in case by its name or its label (`S1`, `N5`, ...), letter case ignored.
 ///
 /// # Errors
 ///
 /// [`CaseError::UnknownCase`]; the built-in files themselves are checked by tests.
 pub fn load(name: &str) -> Result<LoadedBoard, CaseError> {
-    let (name, text) = CASES
+    let (name, _, text) = CASES
         .iter()
-        .find(|(case, _)| *case == name)
+        .find(|(case, label, _)| {
+            case.eq_ignore_ascii_case(name) || label.eq_ignore_ascii_case(name)
+        })
         .ok_or_else(|| CaseError::UnknownCase { name: name.to_owned() })?;
     parse(name, text, Path::new("."))
 }

@@ -10,6 +10,10 @@ use super::Inconsistency;
 pub struct Story {
     /// Name of the case wherever the project names it.
     pub name: String,
+    /// Short name: `S` and a number where protection was the cause, `N` where it was not, `P` where
+    /// it is open, `H` for a hypothesis of esptool issue 915.
+    #[serde(default)]
+    pub label: Option<String>,
     /// One line.
     pub title: String,
     /// Where it is told, or how it was measured.
@@ -101,6 +105,8 @@ pub enum Step {
     Instruction(InstructionStep),
     /// Change the flash supply.
     Supply(SupplyStep),
+    /// Read a few bytes of the array.
+    ReadFlash(ReadFlashStep),
 }
 
 /// No part of the catalogue is larger; a step that writes more is a mistake.
@@ -118,6 +124,11 @@ impl Step {
             Self::ReadStatus(ReadStatusStep { bytes, .. })
             | Self::WriteStatus(WriteStatusStep { bytes, .. }) => {
                 (!(1..=3).contains(bytes)).then_some(Inconsistency::StatusBytes { bytes: *bytes })
+            }
+            Self::ReadFlash(read) => {
+                let bytes = read.expect.0.len();
+                (!(1..=READ_FLASH_BYTES_MAX).contains(&bytes))
+                    .then_some(Inconsistency::ReadBytes { bytes, allowed: READ_FLASH_BYTES_MAX })
             }
             _ => None,
         }
@@ -141,6 +152,9 @@ pub struct WriteStep {
     pub bytes: u32,
     /// Seed of the pseudo-random image; the same seed is the same image.
     pub seed: u64,
+    /// Offset of one byte of the image that is changed.
+    #[serde(default)]
+    pub changed_byte: Option<u32>,
     /// What unlocks the part before the erase.
     #[serde(default)]
     pub session: Session,
@@ -194,6 +208,19 @@ pub enum WriteOutcome {
     Mismatch,
 }
 
+/// Read a few bytes of the array.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ReadFlashStep {
+    /// First address.
+    pub at: u32,
+    /// What is there, 1 to 32 bytes as hex digits.
+    pub expect: spi_nor::part::HexBytes,
+}
+
+/// Longest read of [`Step::ReadFlash`], in bytes.
+const READ_FLASH_BYTES_MAX: usize = 32;
+
 /// Read JEDEC id.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]
@@ -237,6 +264,9 @@ pub struct WriteStatusStep {
 pub struct EraseStep {
     /// How long it took.
     pub expect: EraseOutcome,
+    /// Seconds that it took, within a quarter.
+    #[serde(default)]
+    pub seconds: Option<u32>,
 }
 
 /// How an erase ends.

@@ -23,6 +23,8 @@ fn every_case_loads_under_its_own_name_with_a_source_and_an_observation() {
         let board = case(name);
         let story = board.file.case.unwrap_or_else(|| panic!("{name} tells no story"));
         assert_eq!(story.name, name);
+        let label = story.label.unwrap_or_else(|| panic!("{name} has no label"));
+        assert_eq!(load(&label).expect("by its label"), case(name));
         assert!(!story.sources.is_empty() && !story.play.is_empty(), "{name}");
     }
     assert_eq!(list().len(), 20);

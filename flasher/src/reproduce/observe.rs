@@ -2,7 +2,9 @@
 
 use std::time::Duration;
 
-use esp32_emulator::case::{EraseOutcome, EraseStep, FlashIdStep, ReadStatusStep, WriteStatusStep};
+use esp32_emulator::case::{
+    EraseOutcome, EraseStep, FlashIdStep, ReadFlashStep, ReadStatusStep, WriteStatusStep,
+};
 
 use super::{Observation, ReproduceError, StepReport, play::Play};
 use crate::{
@@ -30,6 +32,25 @@ impl Play {
             expected: format!("{:02x?}", step.expect.0),
             seen: format!("{:02x?}", id.jedec),
             agrees: step.expect.0 == id.jedec,
+        });
+        Ok(())
+    }
+
+    pub(super) fn read_flash(
+        &mut self,
+        step: &ReadFlashStep,
+        report: &mut StepReport,
+    ) -> Result<(), ReproduceError> {
+        let wanted = &step.expect.0;
+        report.done = format!("read {} bytes at {:#x}", wanted.len(), step.at);
+        let mut session = self.connect_slowly()?;
+        let instruction = Instruction::new(opcode::READ).at(step.at).reading(wanted.len());
+        let bytes = session.spi(&instruction)?;
+        report.observations.push(Observation {
+            what: "flash content".to_owned(),
+            expected: format!("{wanted:02x?}"),
+            seen: format!("{bytes:02x?}"),
+            agrees: bytes == *wanted,
         });
         Ok(())
     }
@@ -113,6 +134,15 @@ impl Play {
             seen: seen.to_owned(),
             agrees,
         });
+        if let Some(seconds) = step.seconds {
+            let wanted = Duration::from_secs(seconds.into());
+            report.observations.push(Observation {
+                what: "time of the erase".to_owned(),
+                expected: format!("about {seconds} s"),
+                seen: format!("{:.1} s", busy.as_secs_f64()),
+                agrees: busy.abs_diff(wanted) <= wanted / 4,
+            });
+        }
         Ok(())
     }
 

@@ -146,6 +146,7 @@ impl Play {
             Step::WriteStatus(write) => self.write_status(*write, report),
             Step::EraseChip(erase) => self.erase_chip(*erase, report),
             Step::Instruction(instruction) => self.instruction(instruction.opcode, report),
+            Step::ReadFlash(read) => self.read_flash(read, report),
             Step::Supply(supply) => {
                 let millivolts = supply.mv.get();
                 report.done = format!("flash supply to {millivolts} mV");

@@ -32,8 +32,13 @@ impl Play {
         report: &mut StepReport,
         observer: Observer<'_>,
     ) -> Result<(), ReproduceError> {
-        let data = case::bootable(step.seed, step.bytes as usize);
-        let image = Image { name: format!("image {}", step.seed), offset: step.at, data };
+        let mut data = case::bootable(step.seed, step.bytes as usize);
+        let mut name_of_image = format!("image {}", step.seed);
+        if let Some(byte) = step.changed_byte.and_then(|at| data.get_mut(at as usize)) {
+            *byte ^= 0x01;
+            name_of_image.push_str(" with one changed byte");
+        }
+        let image = Image { name: name_of_image, offset: step.at, data };
         // FLASH_END wants to see every declared block of a raw write (ROM-FACTS 5.4).
         let prepared = Prepared::new(&image, Dialect::Rom, !step.flash_end);
         report.done = format!(

@@ -13,7 +13,7 @@ fn edited(from: &str, to: &str) -> Result<Part, PartError> {
 /// The faults of an edited file.
 fn faults(from: &str, to: &str) -> Vec<PartFault> {
     match edited(from, to) {
-        Err(PartError::Contents { origin, faults }) => {
+        Err(PartError::Contents { origin, faults, .. }) => {
             assert_eq!(origin, "my.toml");
             faults
         }
@@ -189,5 +189,20 @@ proptest! {
         if let Ok(part) = Part::parse(&lines.join("\n"), name) {
             let _ = part.instruction_table();
         }
+    }
+}
+
+#[test]
+fn contents_that_contradict_each_other_are_told_with_their_line() {
+    let text = catalog::text("W25Q128FV").unwrap();
+    let line = |key: &str| text.lines().position(|line| line.starts_with(key)).unwrap() + 1;
+    for (good, bad, key) in [
+        ("page-bytes = 256", "page-bytes = 100", "page-bytes"),
+        ("unit-bytes = 0x40000", "unit-bytes = 0x40001", "unit-bytes"),
+        ("quad-enable-bit = \"QE\"", "quad-enable-bit = \"XE\"", "quad-enable-bit"),
+    ] {
+        let error = Part::parse(&text.replacen(good, bad, 1), "mine.toml").unwrap_err();
+        let expected = format!("mine.toml: line {}: `", line(key));
+        assert!(error.to_string().starts_with(&expected), "{error}");
     }
 }

@@ -211,7 +211,7 @@ proptest! {
         number in 0..CASES.len(),
         edits in prop::collection::vec((any::<prop::sample::Index>(), 0..12_usize, piece()), 1..5),
     ) {
-        let mut text: Vec<char> = CASES[number].1.chars().collect();
+        let mut text: Vec<char> = CASES[number].2.chars().collect();
         for (at, remove, insert) in edits {
             let at = at.index(text.len());
             let end = (at + remove).min(text.len());
@@ -240,7 +240,7 @@ proptest! {
         line in any::<prop::sample::Index>(),
         value in piece(),
     ) {
-        let mut lines: Vec<String> = CASES[number].1.lines().map(str::to_owned).collect();
+        let mut lines: Vec<String> = CASES[number].2.lines().map(str::to_owned).collect();
         let keyed: Vec<usize> = (0..lines.len()).filter(|&at| lines[at].contains(" = ")).collect();
         let at = keyed[line.index(keyed.len())];
         let key = lines[at].split(" = ").next().unwrap_or_default().to_owned();
