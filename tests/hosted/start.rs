@@ -50,7 +50,8 @@ fn sync(port: &str) {
         .expect("the port opens");
     let mut frame = Vec::new();
     slip::encode(&Request::Sync.emit(), &mut frame);
-    tty.write_all(&frame).expect("the port takes a frame");
+    // The first frame after a reset is used up by the rate measurement (ROM-FACTS 3.2).
+    tty.write_all(&frame.repeat(2)).expect("the port takes frames");
     let mut decoder = slip::Decoder::new(1024);
     let mut bytes = [0; 512];
     let mut tries = ANSWER_MAX.as_millis() / 100;

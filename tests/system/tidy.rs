@@ -73,7 +73,8 @@ fn code_names_no_part() {
         }
         for (number, line) in code(&path).lines().enumerate() {
             // An example of a command line names what a user would.
-            if line.contains("emulator serve --part") || line.contains("emulator exec") {
+            let examples = ["emulator serve --part", "emulator exec", "virtual:"];
+            if examples.iter().any(|example| line.contains(example)) {
                 continue;
             }
             let said = line.split("//").next().unwrap_or_default().to_uppercase();

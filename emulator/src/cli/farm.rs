@@ -30,7 +30,7 @@ pub const HELP: &str = r#"FARM.toml:
   [[board]]
   name = "shelf"                   # with count > 1: shelf-0, shelf-1, ...
   count = 8                        # 1 if left out
-  case = "esptool-915"             # or board = "FILE.toml", or part = "W25Q32JV"
+  case = "esptool-915"             # or board = "FILE.toml", or part = "NAME"
   hypothesis = "h2"                # optional
   mac = "24:0a:c4:10:00:00"        # of the first; the others count up
   link = "/tmp/{name}"             # optional, as flash = "{name}.bin"

@@ -123,3 +123,23 @@ fn a_suspended_erase_is_half_done_as_well() {
     assert_eq!(interrupted, expected);
     assert_eq!(cells(&bench, 0x2002..0x2100), filled("W25Q128FV").cells_of(0x2002..0x2100));
 }
+
+#[test]
+fn dirty_names_what_changed_and_nothing_else() {
+    let mut bench = Bench::new("W25Q32JV");
+    assert!(bench.flash.take_dirty().is_empty());
+    bench.change(&[0x02, 0, 0x30, 0, 0]);
+    bench.change(&[0x02, 0, 0x10, 0, 0]);
+    bench.change(&[0x02, 0, 0x30, 1, 0]);
+    // A blank sector stays as it is.
+    bench.change(&[0x20, 0, 0x80, 0]);
+    assert_eq!(bench.flash.take_dirty(), Dirty { sectors: vec![3, 1], registers: false });
+    assert!(bench.flash.take_dirty().is_empty());
+    bench.change(&[0xD8, 0, 0, 0]);
+    bench.change(&[0x01, 0x1C]);
+    assert_eq!(bench.flash.take_dirty(), Dirty { sectors: vec![1, 3], registers: true });
+    bench.change(&[0x02, 0, 0, 0, 0]);
+    bench.spi(&[0x50], 0);
+    bench.spi(&[0x01, 0x00], 0);
+    assert!(bench.flash.take_dirty().is_empty());
+}

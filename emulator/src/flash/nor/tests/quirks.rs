@@ -480,23 +480,3 @@ fn h7_below_write_inhibit_the_latch_sets_and_every_change_ends_at_once() {
     bench.at(0x20, 0, &[]);
     assert_eq!(bench.cell(0), 0xFF);
 }
-
-#[test]
-fn dirty_names_what_changed_and_nothing_else() {
-    let mut bench = Bench::new("W25Q32JV");
-    assert!(bench.flash.take_dirty().is_empty());
-    bench.at(0x02, 0x3000, &[0]);
-    bench.at(0x02, 0x1000, &[0]);
-    bench.at(0x02, 0x3001, &[0]);
-    // A blank sector stays as it is.
-    bench.at(0x20, 0x8000, &[]);
-    assert_eq!(bench.flash.take_dirty(), Dirty { sectors: vec![3, 1], registers: false });
-    assert!(bench.flash.take_dirty().is_empty());
-    bench.at(0xD8, 0, &[]);
-    bench.change(&[0x01, 0x1C]);
-    assert_eq!(bench.flash.take_dirty(), Dirty { sectors: vec![1, 3], registers: true });
-    bench.at(0x02, 0, &[0]);
-    bench.spi(&[0x50], 0);
-    bench.spi(&[0x01, 0x00], 0);
-    assert!(bench.flash.take_dirty().is_empty());
-}
