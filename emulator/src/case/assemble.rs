@@ -143,7 +143,10 @@ impl LoadedBoard {
         );
         replace(&mut part.chip_erase.rule, overrides.chip_erase_rule);
         replace(&mut part.status_lock.both, overrides.both_lock_bits);
-        replace(&mut part.write_inhibit_mv, overrides.write_inhibit_mv.map(|mv| mv.get()));
+        replace(
+            &mut part.write_inhibit_mv,
+            overrides.write_inhibit_mv.map(super::SupplyMillivolts::get),
+        );
         if let Some(sfdp) = &overrides.sfdp {
             part.sfdp = Some(sfdp.clone());
         }

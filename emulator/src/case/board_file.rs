@@ -166,7 +166,7 @@ pub struct PartOverrides {
     /// Bits of other registers that a one-byte 01h clears, by name (QUIRKS Q5).
     pub one_byte_01h_clears: Option<Vec<String>>,
     /// The part enters the four-line mode. `false`: it ignores 35h or 38h; `true`: it takes 38h
-    /// and FFh, or 35h and F5h where 35h reads no register (QUIRKS Q17).
+    /// and `FFh`, or 35h and F5h where 35h reads no register (QUIRKS Q17).
     pub has_qpi: Option<bool>,
     /// The part takes 31h, one byte for SR2.
     pub has_31h: Option<bool>,

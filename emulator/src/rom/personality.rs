@@ -86,9 +86,9 @@ impl BootStep {
             }
             Self::UpdateRegister(write) => {
                 machine.flash.set_boot_writes(true);
-                let wrote = write.play(|out, answer| machine.transfer(out, answer));
+                let done = write.play(|out, answer| machine.transfer(out, answer));
                 machine.flash.set_boot_writes(false);
-                if wrote {
+                if done {
                     wait_idle(machine)?;
                 }
             }

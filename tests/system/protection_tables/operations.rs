@@ -74,9 +74,9 @@ impl Model {
             let touches = unit.start < row.range.end && row.range.start < unit.end;
             self.flash.load_image(address, &[0x00]);
             self.act(opcode, address, &[]);
-            let erased = self.cell(address) == 0xFF;
-            if erased == touches {
-                wrong.push(format!("erase {opcode:02x} {address:#x} {erased}: {}", row.line));
+            let blank = self.cell(address) == 0xFF;
+            if blank == touches {
+                wrong.push(format!("erase {opcode:02x} {address:#x} {blank}: {}", row.line));
             }
         }
     }
@@ -86,13 +86,13 @@ impl Model {
         self.select(&[0x06]);
         self.select(&[self.flash.part().chip_erase.opcodes[0]]);
         self.select(&[0x04]);
-        let erased = self.cell(0) == 0xFF;
+        let blank = self.cell(0) == 0xFF;
         let allowed = match self.flash.part().chip_erase.rule {
             ChipEraseRule::NothingProtected => row.range.is_empty(),
             ChipEraseRule::BpAllZero => row.block_protect == 0,
         };
-        if erased != allowed {
-            wrong.push(format!("chip erase {erased}: {}", row.line));
+        if blank != allowed {
+            wrong.push(format!("chip erase {blank}: {}", row.line));
         }
     }
 }

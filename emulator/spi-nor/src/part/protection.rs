@@ -74,7 +74,7 @@ pub enum Protection {
         /// Rows of the table.
         rows: Vec<ProtectionRow>,
     },
-    /// A block protection register, one bit a lock unit of [`Part::individual_locks`], locked at
+    /// A block protection register, one bit a lock unit of [`super::Part::individual_locks`], locked at
     /// power-up (SST26; QUIRKS Q15).
     #[serde(rename_all = "kebab-case")]
     BlockProtectionRegister {
