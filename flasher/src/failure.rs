@@ -196,9 +196,9 @@ impl Failure {
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
             ),
-            Self::Refused { for_ever: false, .. } => Some(
-                "`flasher protect clear` lifts it, and `--unprotect` does so before a write; the                  diagnosis is above",
-            ),
+            Self::Refused { for_ever: false, .. } => {
+                Some("do what the diagnosis above names as the remedy, then write again")
+            }
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
             }

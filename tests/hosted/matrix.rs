@@ -117,8 +117,8 @@ fn outcome(column: &Column, said: &Said, held: bool) -> String {
     if matches!(column, Column::Flasher { .. }) {
         return match said.code {
             Some(6) => "verify failed".to_owned(),
-            Some(7) => "stopped: protected".to_owned(),
-            Some(8) => "stopped: protected for good".to_owned(),
+            Some(7) => "told: protected".to_owned(),
+            Some(8) => "told: protected for good".to_owned(),
             code => format!("exit {}", code.unwrap_or(-1)),
         };
     }
