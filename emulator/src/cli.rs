@@ -7,6 +7,7 @@ mod part_report;
 pub mod qemu;
 pub mod run;
 mod trace_log;
+pub mod transcript;
 
 pub use error::CliError;
 
@@ -63,7 +64,7 @@ enum Command {
   emulator exec --part W25Q128FV -- esptool.py --port {port} flash_id
   emulator exec --expect-flash app.bin@0x10000 -- esptool.py -p {port} write_flash 0x10000 app.bin
   emulator exec --alias /dev/ttyS0 -- espflash board-info --port {port}")]
-    Exec(ExecArgs),
+    Exec(exec::ExecArgs),
     /// Serve many boards from one process; a JSON line for each when it is ready.
     #[command(after_help = farm::HELP)]
     Farm(FarmArgs),
@@ -82,6 +83,12 @@ Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the 
 standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
 The report goes to the standard error.")]
     Run(run::Run),
+    /// Grade a recorded conversation against a board; show the first difference.
+    #[command(after_help = transcript::REPLAY_HELP)]
+    Replay(transcript::Replay),
+    /// Compare the requests of two recorded conversations.
+    #[command(after_help = transcript::DIFF_HELP)]
+    Diff(transcript::Diff),
     /// List the built-in cases or parts.
     List(List),
     /// Show a part or a case with its sources and how sure each fact is.
@@ -140,28 +147,6 @@ struct NetArgs {
     /// Serve the flash over serprog, for flashrom, one client at a time.
     #[arg(long, value_name = "PORT")]
     serprog: Option<String>,
-}
-
-#[derive(Debug, Args)]
-struct ExecArgs {
-    #[command(flatten)]
-    board: BoardArgs,
-    /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
-    /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
-    #[arg(long)]
-    alias: Option<PathBuf>,
-    /// The flash must hold FILE at OFFSET in the end.
-    #[arg(long, value_name = "FILE@OFFSET")]
-    expect_flash: Vec<exec::ExpectFlash>,
-    /// An entry of the board's trace must contain this text in the end.
-    #[arg(long, value_name = "TEXT")]
-    expect_trace: Vec<String>,
-    /// A PTY without modem lines: nothing is preloaded into the client.
-    #[arg(long)]
-    no_lines: bool,
-    /// The client and its arguments; `{port}` stands for the port.
-    #[arg(last = true, required = true)]
-    client: Vec<String>,
 }
 
 #[derive(Debug, Args)]
@@ -246,6 +231,8 @@ impl Cli {
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::Run(run) => return run.run(out),
+            Command::Replay(replay) => return replay.run(out),
+            Command::Diff(diff) => return diff.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }
@@ -253,21 +240,35 @@ impl Cli {
     }
 }
 
-impl BoardArgs {
+impl Which {
+    /// Whether a board is named.
+    fn is_some(&self) -> bool {
+        self.case.is_some()
+            || self.board.is_some()
+            || self.part.is_some()
+            || self.part_file.is_some()
+    }
+
     fn load(&self) -> Result<LoadedBoard, CaseError> {
-        let board = match (&self.which.case, &self.which.board, &self.which.part) {
+        Ok(match (&self.case, &self.board, &self.part) {
             (_, Some(path), _) => case::load_file(path)?,
             (_, _, Some(part)) => LoadedBoard::with_part(part),
-            _ if self.which.part_file.is_some() => {
+            _ if self.part_file.is_some() => {
                 let mut board = LoadedBoard::with_part("");
                 "--part-file".clone_into(&mut board.origin);
                 board.file.flash.part = None;
-                board.file.flash.part_file.clone_from(&self.which.part_file);
+                board.file.flash.part_file.clone_from(&self.part_file);
                 board
             }
             (Some(name), ..) => case::load(name)?,
             (None, None, None) => case::load("esptool-915")?,
-        };
+        })
+    }
+}
+
+impl BoardArgs {
+    fn load(&self) -> Result<LoadedBoard, CaseError> {
+        let board = self.which.load()?;
         match &self.hypothesis {
             Some(name) => board.assume(name),
             None => Ok(board),
@@ -370,21 +371,6 @@ fn stop_on_signals() -> io::Result<UnixStream> {
         signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
     }
     Ok(stop)
-}
-
-impl ExecArgs {
-    fn run(self) -> Result<ExitCode, CliError> {
-        let mut server = self.board.open(None)?;
-        self.board.net.open(server.fronts())?;
-        let exec = exec::Exec {
-            client: self.client,
-            alias: self.alias,
-            expect_flash: self.expect_flash,
-            expect_trace: self.expect_trace,
-            no_lines: self.no_lines,
-        };
-        Ok(ExitCode::from(exec.run(server)?))
-    }
 }
 
 impl List {

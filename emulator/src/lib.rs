@@ -18,4 +18,5 @@ pub mod soc;
 pub mod spi;
 pub mod time;
 pub mod trace;
+pub mod transcript;
 pub mod transport;

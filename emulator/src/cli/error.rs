@@ -7,7 +7,7 @@ use crate::{
     transport::tcp::ListenAddressError,
 };
 
-use super::{exec, qemu, run};
+use super::{exec, qemu, run, transcript::TranscriptError};
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +52,9 @@ pub enum CliError {
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),
+    /// A transcript cannot be used.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
