@@ -4,6 +4,7 @@ mod error;
 pub mod exec;
 pub mod farm;
 mod part_report;
+mod proxy;
 pub mod qemu;
 pub mod run;
 mod trace_log;
@@ -83,6 +84,9 @@ Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the 
 standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
 The report goes to the standard error.")]
     Run(run::Run),
+    /// Put a recorder and a bad line between a client and a port.
+    #[command(after_help = proxy::HELP)]
+    Proxy(Box<proxy::Proxy>),
     /// Grade a recorded conversation against a board; show the first difference.
     #[command(after_help = transcript::REPLAY_HELP)]
     Replay(transcript::Replay),
@@ -231,6 +235,7 @@ impl Cli {
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::Run(run) => return run.run(out),
+            Command::Proxy(proxy) => return proxy.run(out),
             Command::Replay(replay) => return replay.run(out),
             Command::Diff(diff) => return diff.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
@@ -293,14 +298,17 @@ impl BoardArgs {
         Ok((board, store))
     }
 
+    fn pace(&self) -> Pace {
+        match self.pace {
+            PaceArg::Max => Pace::Max,
+            PaceArg::Real => Pace::Real,
+        }
+    }
+
     /// The board on its PTY.
     fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
         let (board, store) = self.build()?;
-        let pace = match self.pace {
-            PaceArg::Max => Pace::Max,
-            PaceArg::Real => Pace::Real,
-        };
-        let mut server = Server::open(board, &Options { pace, link })?;
+        let mut server = Server::open(board, &Options { pace: self.pace(), link })?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)

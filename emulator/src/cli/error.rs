@@ -3,8 +3,10 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, guest::RomImageError, persist::PersistError,
-    transport::tcp::ListenAddressError,
+    case::CaseError,
+    guest::RomImageError,
+    persist::PersistError,
+    transport::{remote::OpenError, tcp::ListenAddressError},
 };
 
 use super::{exec, qemu, run, transcript::TranscriptError};
@@ -55,6 +57,9 @@ pub enum CliError {
     /// A transcript cannot be used.
     #[error(transparent)]
     Transcript(#[from] TranscriptError),
+    /// The port of `proxy` cannot be opened.
+    #[error(transparent)]
+    Remote(#[from] OpenError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -67,6 +72,7 @@ impl CliError {
         ExitCode::from(match self {
             Self::Io(_)
             | Self::Exec(_)
+            | Self::Remote(_)
             | Self::Run(run::RunError::File { .. })
             | Self::RomFile { .. } => 1,
             Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,

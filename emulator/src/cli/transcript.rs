@@ -57,6 +57,7 @@ read.";
 
 /// Grade a recorded conversation against a board; show the first difference.
 #[derive(Debug, Args)]
+#[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(super) struct Replay {
     /// The transcript.
     file: PathBuf,

@@ -101,8 +101,8 @@ fn bus_name(record: &SpiRecord) -> String {
     let refused = if record.denied { " (refused)" } else { "" };
     match opcode {
         0x01 | 0x11 | 0x31 if data.len() <= 3 => {
-            let data: String = data.iter().map(|byte| format!(" {byte:02x}")).collect();
-            format!("{opcode:02x}h{data}{refused}")
+            let data: Vec<_> = data.iter().map(|byte| format!(" {byte:02x}")).collect();
+            format!("{opcode:02x}h{}{refused}", data.concat())
         }
         _ => format!("{opcode:02x}h{refused}"),
     }

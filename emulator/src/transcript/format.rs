@@ -110,8 +110,8 @@ struct Line {
     baud: Option<u32>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     flush: Option<Flushed>,
-    #[serde(default, rename = "break", skip_serializing_if = "Option::is_none")]
-    line_break: Option<bool>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    r#break: Option<bool>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     lost: Option<u64>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -133,7 +133,7 @@ impl Line {
             Event::Lines(lines) => (line.dtr, line.rts) = (Some(lines.dtr), Some(lines.rts)),
             Event::Baud(rate) => line.baud = Some(*rate),
             Event::Flush => line.flush = Some(Flushed::Input),
-            Event::Break => line.line_break = Some(true),
+            Event::Break => line.r#break = Some(true),
             Event::Lost(count) => line.lost = Some(*count),
             Event::Note(text) => line.note = Some(text.clone()),
         }
@@ -154,7 +154,7 @@ impl Line {
             from,
             self.baud.map(Event::Baud),
             self.flush.map(|Flushed::Input| Event::Flush),
-            self.line_break.map(|_| Event::Break),
+            self.r#break.map(|_| Event::Break),
             self.lost.map(Event::Lost),
             self.note.map(Event::Note),
         ];

@@ -1,5 +1,7 @@
 //! A board as its serial port sees it: what every front end drives.
 
+use std::os::fd::BorrowedFd;
+
 use crate::{
     board::{Board, ControlLines},
     spi::{SpiDevice, Transaction},
@@ -42,6 +44,12 @@ pub trait SerialDevice {
     fn spi_transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>) -> Option<Instant> {
         let _ = now;
         transaction.miso.fill(0xFF);
+        None
+    }
+
+    /// Can be read when the device has something to say that neither time nor input caused: it is
+    /// a real port.
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }

@@ -8,11 +8,14 @@ pub mod group;
 pub mod line;
 pub mod link;
 pub mod modem;
+pub mod noisy;
 pub mod pace;
 pub mod pty;
+pub mod remote;
 pub mod rfc2217;
 pub mod serprog;
 pub mod server;
+pub mod tap;
 pub mod tcp;
 
 /// The tests' devices.

@@ -224,6 +224,8 @@ impl<D: SerialDevice> Server<D> {
             self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
         self.fronts.poll_fds(fds);
+        let wake = self.device.wake_fd();
+        fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
     }
 
     /// How long to wait at most; `None` for ever.
