@@ -40,6 +40,10 @@ pub(crate) struct Global {
     /// Upload this flasher stub (esptool's JSON form) and use it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) stub: Option<PathBuf>,
+    /// Write all that passes the port to this file, as `emulator replay` and `emulator diff` read
+    /// it; for commands on one board
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -111,6 +111,7 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoPort
+            | Self::NothingToRecord
             | Self::Batch(BatchError::Plan(_))
             | Self::Port(PortError::Board(_))
             | Self::Input(_)

@@ -2,6 +2,7 @@
 
 pub mod noisy;
 mod open;
+pub mod record;
 pub mod serial;
 pub mod virtual_board;
 
@@ -94,6 +95,14 @@ pub enum PortError {
     /// There is no such board in process.
     #[error(transparent)]
     Board(#[from] virtual_board::BoardError),
+    /// What passes cannot be recorded.
+    #[error("cannot record to {}: {cause}", path.display())]
+    Record {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// It does not do this rate.
     #[error("the port does not do {baud} baud: {cause}")]
     Baud {

@@ -40,7 +40,7 @@ becomes the PTY, which then has modem lines, and the proxy ends with the client'
 Examples:
   emulator proxy --to /dev/ttyUSB0 --record session.jsonl -- esptool.py --port {port} flash_id
   emulator proxy --to /dev/ttyUSB0 --link /tmp/board --flips 20 --seed 7
-  emulator proxy --to socket://192.168.1.7:4000 --rfc2217 4001
+  emulator proxy --to rfc2217://192.168.1.7:4000 --link /tmp/board
   emulator proxy --case esptool-915 --record s.jsonl -- esptool.py --port {port} write_flash 0 app.bin
 
 Exit status: 0 done (or the client's status), 1 the port or the system failed, 2 wrong usage, 3 wrong
@@ -49,7 +49,8 @@ board or case.";
 /// Put a recorder and a bad line between a client and a port.
 #[derive(Debug, Args)]
 pub(super) struct Proxy {
-    /// The real port: a serial device, a PTY, or socket://HOST:PORT.
+    /// The real port: a serial device, a PTY, rfc2217://HOST:PORT, or socket://HOST:PORT (bare
+    /// bytes).
     #[arg(long, value_name = "PORT", conflicts_with_all = ["case", "board", "part", "part_file",
         "hypothesis", "flash", "rom", "pace", "serprog"])]
     to: Option<String>,

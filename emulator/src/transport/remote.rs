@@ -1,10 +1,12 @@
 //! A real port as a device: what `emulator proxy` stands in front of.
 
+mod rfc2217;
 mod serial;
 mod tcp;
 
 use std::{io, os::fd::BorrowedFd};
 
+pub use rfc2217::Rfc2217Upstream;
 pub use serial::SerialUpstream;
 pub use tcp::TcpUpstream;
 
@@ -88,7 +90,7 @@ pub struct OpenError {
 const BAUD_AT_CONNECT: u32 = 115_200;
 
 impl Remote {
-    /// Opens a serial device, a PTY, or `socket://HOST:PORT`.
+    /// Opens a serial device, a PTY, `rfc2217://HOST:PORT`, or `socket://HOST:PORT`.
     ///
     /// # Errors
     ///
@@ -96,9 +98,14 @@ impl Remote {
     pub fn open(name: &str) -> Result<Self, OpenError> {
         let fail = |cause| OpenError { name: name.to_owned(), cause };
         let upstream: Box<dyn Upstream> = match name.split_once("://") {
+            Some(("rfc2217", address)) => {
+                Box::new(Rfc2217Upstream::connect(address, BAUD_AT_CONNECT).map_err(fail)?)
+            }
             Some(("socket", address)) => Box::new(TcpUpstream::connect(address).map_err(fail)?),
             Some((scheme, _)) => {
-                let what = format!("{scheme}:// is not known; a device, socket://HOST:PORT");
+                let what = format!(
+                    "{scheme}:// is not known; a device, rfc2217://HOST:PORT, socket://HOST:PORT"
+                );
                 return Err(fail(io::Error::new(io::ErrorKind::Unsupported, what)));
             }
             None => Box::new(SerialUpstream::open(name, BAUD_AT_CONNECT).map_err(fail)?),

@@ -7,7 +7,7 @@ use esp32_flasher::{
     exit::Exit,
     identity::Identity,
     input::InputError,
-    port,
+    port::{self, record::RecordingPort},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
     stub::Stub,
@@ -39,7 +39,11 @@ impl Board {
         let strategies = strategies(&global.before)?;
         let stub = global.stub.as_deref().map(read_stub).transpose()?;
         let name = global.port.as_deref().ok_or(Failure::NoPort)?;
-        let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
+        let mut port = port::open(name, CONNECT_BAUD)?;
+        if let Some(path) = &global.record {
+            port = Box::new(RecordingPort::create(port, CONNECT_BAUD, path)?);
+        }
+        let mut session = Session::new(port);
         session.set_interrupt_flag(interrupt);
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
         let chip = Chip::read(&mut session)?;

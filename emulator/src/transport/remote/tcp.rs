@@ -20,6 +20,8 @@ const CHUNKS_MAX: usize = 16;
 #[derive(Debug)]
 pub struct TcpUpstream {
     stream: TcpStream,
+    /// Read already, and to be read again.
+    unread: Vec<u8>,
 }
 
 impl TcpUpstream {
@@ -35,12 +37,17 @@ impl TcpUpstream {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
-                    return Ok(Self { stream });
+                    return Ok(Self { stream, unread: Vec::new() });
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
+    }
+
+    /// Gives back bytes that arrived during a write.
+    pub(super) fn unread(&mut self, bytes: &[u8]) {
+        self.unread.extend_from_slice(bytes);
     }
 }
 
@@ -63,6 +70,7 @@ impl Upstream for TcpUpstream {
 
     fn read(&mut self, incoming: &mut Vec<u8>) -> io::Result<()> {
         let mut chunk = [0; CHUNK];
+        incoming.append(&mut self.unread);
         for _ in 0..CHUNKS_MAX {
             match self.stream.read(&mut chunk) {
                 Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
