@@ -34,6 +34,12 @@ impl Journal {
         folder.join(format!("{}.journal.json", mac.to_string().replace(':', "")))
     }
 
+    /// Whether any board has one.
+    pub(crate) fn any(folder: &Path) -> bool {
+        let entries = fs::read_dir(folder).into_iter().flatten().flatten();
+        entries.into_iter().any(|it| it.file_name().to_string_lossy().ends_with(".journal.json"))
+    }
+
     /// Of a run that could not put everything back.
     pub(crate) fn left_over(folder: &Path, mac: Mac) -> io::Result<Option<Self>> {
         match fs::read(Self::path(folder, mac)) {

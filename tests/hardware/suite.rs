@@ -2,8 +2,9 @@
 
 use std::{
     fmt, fs,
-    io::Write,
+    io::{self, Write},
     panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
@@ -11,13 +12,17 @@ use std::{
     time::Duration,
 };
 
-use esp32_emulator::{cli::transcript::write_difference, transcript::replay::Difference};
+use esp32_emulator::{
+    cli::transcript::write_difference,
+    transcript::replay::{Difference, Kind},
+};
 use esp32_flasher::{
     chip::Chip,
     identity::Identity,
     port::record::RecordingPort,
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
+    status::StatusRegisters,
 };
 use signal_hook::{
     SigId,
@@ -59,6 +64,9 @@ pub(crate) struct Verdict {
     pub(crate) failures: Vec<String>,
     /// Answers that differ from those of the in-process board.
     pub(crate) differences: Vec<Difference>,
+    /// Answers that differ in bytes alone that mean nothing: the ROM leaves there what its memory
+    /// held, which depends on what was before the run.
+    pub(crate) leftovers: usize,
     /// Answers that were compared with those of the in-process board; none without one.
     pub(crate) compared: Option<u64>,
     /// Ctrl-C.
@@ -93,8 +101,10 @@ impl fmt::Display for Verdict {
         match self.compared {
             Some(count) => writeln!(
                 f,
-                "{count} answers compared with the emulator's, {} differ",
-                self.differences.len()
+                "{count} answers compared with the emulator's: {} differ, {} more in bytes that \
+                 mean nothing",
+                self.differences.len(),
+                self.leftovers
             ),
             None => writeln!(f, "no part of the catalogue to compare with (ESP_PART=NAME)"),
         }
@@ -133,7 +143,9 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
     let mut verdict = Verdict::default();
     let interrupts = Interrupts::catch();
     let draft = settings.folder.join(format!("{}.draft.jsonl", std::process::id()));
-    let mut bench = match start(settings, &draft, &interrupts.flag, log) {
+    let started = repair(settings, &draft, &interrupts.flag, log)
+        .and_then(|()| start(settings, &draft, &interrupts.flag, log));
+    let mut bench = match started {
         Ok(bench) => bench,
         Err(trouble) => {
             verdict.restored = true;
@@ -141,7 +153,7 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
             return verdict;
         }
     };
-    let saved = match save(&mut bench, settings, log) {
+    let saved = match save(&mut bench, settings) {
         Ok(saved) => saved,
         Err(trouble) => {
             verdict.failures.push(format!("saving the scratch range: {trouble}"));
@@ -166,7 +178,10 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
     match twin::compare(&draft, &saved, settings) {
         Ok(Some((compared, differences))) => {
             verdict.compared = Some(compared);
+            let (leftovers, differences) =
+                differences.into_iter().partition(|it| it.kind == Kind::Leftovers);
             verdict.differences = differences;
+            verdict.leftovers = Vec::len(&leftovers);
         }
         Ok(None) => {}
         Err(trouble) => verdict.failures.push(format!("comparing with the emulator: {trouble}")),
@@ -188,7 +203,7 @@ pub(crate) struct Saved {
 
 fn start(
     settings: &Settings,
-    draft: &std::path::Path,
+    draft: &Path,
     flag: &Arc<AtomicBool>,
     log: &mut dyn Write,
 ) -> Result<Bench, Trouble> {
@@ -214,19 +229,35 @@ fn start(
     Ok(Bench { session, chip, identity, scratch, status, allow_status_writes })
 }
 
-/// Puts back what an earlier run could not, then saves what is there.
-fn save(bench: &mut Bench, settings: &Settings, log: &mut dyn Write) -> Result<Saved, Trouble> {
-    let (folder, mac) = (&settings.folder, bench.chip.mac);
-    if let Some(journal) = Journal::left_over(folder, mac)? {
-        let content = journal.bytes().ok_or("the journal's content is no hex")?;
-        let changed = bench.put_back(journal.scratch, &content)?;
-        let _ = writeln!(log, "an earlier run was killed: {changed} sectors put back");
-        if settings.allow_status_writes {
-            let before = esp32_flasher::status::StatusRegisters { values: journal.status };
-            bench.put_back_status(before)?;
-            bench.status = before;
-        }
+/// Puts back what an earlier run could not, in a session of its own: the transcript of this run
+/// begins with the board as it should be.
+fn repair(
+    settings: &Settings,
+    draft: &Path,
+    flag: &Arc<AtomicBool>,
+    log: &mut dyn Write,
+) -> Result<(), Trouble> {
+    if !Journal::any(&settings.folder) {
+        return Ok(());
     }
+    let mut bench = start(settings, draft, flag, &mut io::sink())?;
+    let mac = bench.chip.mac;
+    let Some(journal) = Journal::left_over(&settings.folder, mac)? else { return Ok(()) };
+    let content = journal.bytes().ok_or("the journal's content is no hex")?;
+    // First, because they may protect the range.
+    let before = StatusRegisters { values: journal.status };
+    let status = settings.allow_status_writes && bench.put_back_status(before)?;
+    let changed = bench.put_back(journal.scratch, &content)?;
+    let _ = writeln!(
+        log,
+        "an earlier run was killed: {changed} sectors put back, registers changed: {status}"
+    );
+    Ok(Journal::discard(&settings.folder, mac)?)
+}
+
+/// Saves what is there.
+fn save(bench: &mut Bench, settings: &Settings) -> Result<Saved, Trouble> {
+    let (folder, mac) = (&settings.folder, bench.chip.mac);
     let scratch = bench.scratch.clone();
     let content = bench.read(&scratch)?;
     let journal = Journal::of(mac, scratch.start, &content, bench.status.values);

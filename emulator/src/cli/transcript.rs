@@ -235,6 +235,10 @@ impl Replay {
         if *not_compared > 0 {
             write!(out, " ({not_compared} answers to SYNC or discarded by the client are not)")?;
         }
+        if report.other_moment > 0 {
+            let count = report.other_moment;
+            write!(out, ", {count} polls met the flash busy on one side alone")?;
+        }
         if report.lost > 0 {
             let lost = report.lost;
             write!(out, ", up to where the recording itself has lost {lost} bytes")?;

@@ -1,13 +1,20 @@
 //! A transcript as frames, and frames as requests with their answers.
 
 use esp_protocol::{
-    command::{Header as RequestHeader, Opcode},
+    command::{Header as RequestHeader, Opcode, Request},
     response::Dialect,
     slip::Decoder,
 };
 
 use super::{Entry, Event, Transcript};
-use crate::{board::ControlLines, time::Instant};
+use crate::{
+    board::ControlLines,
+    soc::{
+        address,
+        spi::{cmd, offset},
+    },
+    time::Instant,
+};
 
 /// Longest frame either way: 64 KiB and a header.
 const FRAME_BYTES_MAX: usize = 0x1_0000 + 64;
@@ -117,6 +124,39 @@ impl Frames {
             Some(2) if is_sync => self.dialect = Dialect::Stub,
             _ => {}
         }
+    }
+}
+
+/// Follows the flash instructions that a client sends through the SPI registers: opcode in USER2,
+/// started in CMD.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct Instructions {
+    user2: u32,
+    last: Option<u8>,
+}
+
+impl Instructions {
+    /// Takes a request; the opcodes of the instructions that it starts.
+    pub fn take(&mut self, request: &Request<'_>) -> Vec<u8> {
+        let Request::WriteReg(writes) = request else { return Vec::new() };
+        let mut started = Vec::new();
+        for write in writes {
+            if write.address == address::SPI1 + offset::USER2 {
+                self.user2 = write.value;
+            }
+            if write.address == address::SPI1 + offset::CMD && write.value & cmd::USR != 0 {
+                let [opcode, ..] = self.user2.to_le_bytes();
+                started.push(opcode);
+                self.last = Some(opcode);
+            }
+        }
+        started
+    }
+
+    /// The opcode of the newest one.
+    #[must_use]
+    pub const fn last(&self) -> Option<u8> {
+        self.last
     }
 }
 

@@ -7,16 +7,10 @@ use serde::Serialize;
 
 use super::{
     Transcript,
-    conversation::{Exchange, Step, steps},
+    conversation::{Exchange, Instructions, Step, steps},
     words::{self, Words},
 };
-use crate::{
-    soc::{
-        address,
-        spi::{cmd, offset},
-    },
-    trace::SpiRecord,
-};
+use crate::trace::SpiRecord;
 
 /// Cells of the table that aligns two conversations; longer ones are not aligned.
 const TABLE_MAX: usize = 16 << 20;
@@ -126,7 +120,7 @@ struct Summary {
     commands: BTreeMap<String, u64>,
     instructions: BTreeMap<String, u64>,
     run: Option<Run>,
-    user2: u32,
+    sent: Instructions,
 }
 
 /// Data blocks, or the same request over and over.
@@ -162,10 +156,8 @@ impl Summary {
         let words = words::request(&exchange.request);
         *self.commands.entry(words.name.clone()).or_default() += 1;
         let request = Request::parse(&exchange.request).ok();
-        if let Some(Request::WriteReg(writes)) = &request {
-            for write in writes {
-                self.see_register(write.address, write.value);
-            }
+        for opcode in request.iter().flat_map(|it| self.sent.take(it)) {
+            *self.instructions.entry(format!("{opcode:02x}h")).or_default() += 1;
         }
         let failure = failure(exchange).map(|text| format!(" -> {text}")).unwrap_or_default();
         let data = match &request {
@@ -211,17 +203,6 @@ impl Summary {
             (_, None) if run.key == run.text => format!("{} repeated", run.key),
             (count, None) => format!("{} x{count}, from {}", run.key, run.text),
         });
-    }
-
-    /// Instructions through the SPI registers: opcode in USER2, started in CMD.
-    fn see_register(&mut self, address: u32, value: u32) {
-        if address == address::SPI1 + offset::USER2 {
-            self.user2 = value;
-        }
-        if address == address::SPI1 + offset::CMD && value & cmd::USR != 0 {
-            let name = format!("{:02x}h", self.user2 & 0xFF);
-            *self.instructions.entry(name).or_default() += 1;
-        }
     }
 }
 
