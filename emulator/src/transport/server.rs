@@ -99,7 +99,10 @@ impl<D: SerialDevice> Server<D> {
     /// # Errors
     ///
     /// No PTY can be had, or the link cannot be made.
-    pub fn open(device: D, options: &Options) -> io::Result<Self> {
+    pub fn open(mut device: D, options: &Options) -> io::Result<Self> {
+        if options.pace == Pace::Real {
+            device.receive_one_by_one();
+        }
         let port = PtyPort::open()?;
         let link =
             options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
