@@ -25,7 +25,7 @@ use std::fmt;
 use esp_protocol::MD5_BYTES;
 use serde::{Serialize, Serializer};
 
-pub use image::{Check, Skip, WriteOptions};
+pub use image::{Check, Compression, Skip, WriteOptions};
 pub use prepared::{Image, Prepared};
 pub use transfer::WriteReport;
 

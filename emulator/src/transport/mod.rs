@@ -10,6 +10,7 @@ pub mod link;
 pub mod modem;
 pub mod noisy;
 pub mod pace;
+mod patience;
 pub mod pty;
 pub mod remote;
 pub mod rfc2217;
