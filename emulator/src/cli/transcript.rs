@@ -36,8 +36,8 @@ The transcript is one of `emulator proxy --record`, of `flasher --record`, of th
 what `esptool --trace` printed. Without a board option the board that the transcript names is taken.
 
 Examples:
-  emulator replay session.jsonl --part W25Q32JV
-  esptool.py --port /dev/ttyUSB0 --trace flash_id > trace.txt; emulator replay trace.txt --part GD25Q32C
+  emulator replay session.jsonl --part PART
+  esptool.py --port /dev/ttyUSB0 --trace flash_id > trace.txt; emulator replay trace.txt --part PART
   emulator replay session.jsonl --all --json
 
 Exit status: 0 the board answers as recorded, 1 it does not, 2 wrong usage, 3 the transcript or the

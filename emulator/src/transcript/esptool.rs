@@ -90,7 +90,8 @@ impl Importer {
     fn line(&mut self, number: usize, line: &str) -> Result<(), FormatError> {
         let at = |problem| FormatError { line: number, problem };
         let Some((_, rest)) = line.split_once("TRACE +") else {
-            return self.text(line).map_err(at);
+            self.text(line);
+            return Ok(());
         };
         self.finish()?;
         self.traced = true;
@@ -110,14 +111,16 @@ impl Importer {
     }
 
     /// A line between those of the trace: bytes of a dump, or what esptool says to its user.
-    fn text(&mut self, line: &str) -> Result<(), Problem> {
+    fn text(&mut self, line: &str) {
         if let Some(open) = &mut self.open
             && open.bytes.len() < open.count
         {
             let dump = line.split(" | ").next().unwrap_or_default();
             let digits: String = dump.split_whitespace().collect();
-            open.bytes.extend(unhex(&digits)?);
-            return Ok(());
+            if let Some(bytes) = unhex(&digits).ok().filter(|_| line.starts_with("    ")) {
+                open.bytes.extend(bytes);
+                return;
+            }
         }
         let said = line.trim();
         for name in ["esptool.py v", "esptool v"] {
@@ -131,7 +134,6 @@ impl Importer {
             let note = said.chars().take(NOTE_CHARS_MAX).collect();
             self.entries.push(Entry { at: self.now, event: Event::Note(note) });
         }
-        Ok(())
     }
 
     /// The next line of the trace begins: what was announced is there, or lost.

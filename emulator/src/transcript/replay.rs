@@ -34,6 +34,8 @@ const PATIENCE: Duration = Duration::from_millis(300_000);
 const PAUSE_MAX: Duration = Duration::from_millis(60_000);
 /// Events of the board while one answer is awaited.
 const EVENTS_MAX: usize = 200_000;
+/// A recorded board that has not answered within this time has not answered.
+const SILENCE: Duration = Duration::from_millis(100);
 /// How far ahead an answer is looked for when the two sides are out of step.
 const RESYNC_MAX: usize = 8;
 /// The slowest operation of a flash is over then.
@@ -234,7 +236,7 @@ impl Player<'_> {
             Event::FromBoard(_) => self.expect(event),
             Event::ToBoard(bytes) => {
                 self.await_expected();
-                self.pair();
+                self.hear_silence(at);
                 self.send(at, event, bytes);
             }
             Event::Lines(lines) => {
@@ -254,6 +256,18 @@ impl Player<'_> {
             }
             Event::Break => self.device.receive_break(self.now),
             Event::Lost(_) | Event::Note(_) => {}
+        }
+    }
+
+    /// What this board has said by now and the recorded one has not, it says alone.
+    fn hear_silence(&mut self, at: Instant) {
+        self.listen();
+        let sent = self.request.as_ref().map_or(Instant::ZERO, |(sent, _)| *sent);
+        if self.expected.is_empty() && at.since(sent) > SILENCE {
+            self.pair();
+            for frame in std::mem::take(&mut self.got) {
+                self.extra(frame);
+            }
         }
     }
 
@@ -310,7 +324,8 @@ impl Player<'_> {
         }
     }
 
-    /// Lets the board talk until it has said as much as is expected, or has nothing more to say.
+    /// Lets the board talk until it has said all that is expected, or has nothing more to say;
+    /// compares what it says.
     fn await_expected(&mut self) {
         self.await_answers();
         for _ in 0..SYNCS_MAX {
@@ -326,15 +341,15 @@ impl Player<'_> {
 
     fn await_answers(&mut self) {
         let limit = self.now + PATIENCE;
-        self.listen();
         for _ in 0..EVENTS_MAX {
-            if self.got.len() >= self.expected.len() {
+            self.listen();
+            self.pair();
+            if self.expected.is_empty() {
                 return;
             }
             let Some(due) = self.device.next_event().filter(|due| *due <= limit) else { return };
             self.now = self.now.max(due).max(self.device.now());
             self.device.advance(self.now);
-            self.listen();
         }
     }
 
@@ -359,7 +374,6 @@ impl Player<'_> {
     /// Everything up to here is compared, and what the board said beyond that was not read.
     fn settle(&mut self) {
         self.await_expected();
-        self.pair();
         while let Some(frame) = self.expected.pop_front() {
             self.missing(frame);
         }
@@ -370,7 +384,6 @@ impl Player<'_> {
 
     fn finish(&mut self) {
         self.await_expected();
-        self.pair();
         while let Some(frame) = self.expected.pop_front() {
             self.missing(frame);
         }
