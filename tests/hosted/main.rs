@@ -22,6 +22,8 @@ mod instant;
 mod ram_image;
 // Every client on every case: the committed table.
 mod matrix;
+// A recorder between clients and ports.
+mod proxy;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
 // esptool with its stubs, executed by the board.
