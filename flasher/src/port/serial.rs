@@ -9,10 +9,8 @@ use std::{
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 
-use super::{Lines, Port, PortError};
+use super::{Lines, Port, PortError, WRITE_STALL_MAX};
 
-/// A write that moves no byte for so long has failed.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(5);
 /// One step of waiting inside a read, so that a deadline is met.
 const READ_STEP_MAX: Duration = Duration::from_millis(100);
 
