@@ -24,7 +24,7 @@ use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
-    board::RomImage,
+    board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
     persist::ImageStore,
     transport::{
@@ -124,6 +124,10 @@ struct BoardArgs {
     /// How virtual time follows wall time.
     #[arg(long, value_enum, default_value = "max")]
     pace: PaceArg,
+    /// How DTR and RTS reach EN and GPIO0, in place of what the board file says: latch, strict-rc
+    /// (EN rises within 10 ms; strict-rc=60 for another time), direct, inverted or none.
+    #[arg(long, value_name = "NAME")]
+    wiring: Option<Wiring>,
     #[command(flatten)]
     net: NetArgs,
 }
@@ -268,10 +272,12 @@ impl BoardArgs {
             (Some(name), ..) => case::load(name)?,
             (None, None, None) => case::load("esptool-915")?,
         };
-        match &self.hypothesis {
-            Some(name) => board.assume(name),
-            None => Ok(board),
-        }
+        let mut board = match &self.hypothesis {
+            Some(name) => board.assume(name)?,
+            None => board,
+        };
+        board.file.wiring = self.wiring.unwrap_or(board.file.wiring);
+        Ok(board)
     }
 
     /// The board, its flash in the image file if there is one.

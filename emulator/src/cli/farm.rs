@@ -34,6 +34,7 @@ pub const HELP: &str = r#"FARM.toml:
   hypothesis = "h2"                # optional
   mac = "24:0a:c4:10:00:00"        # of the first; the others count up
   link = "/tmp/{name}"             # optional, as flash = "{name}.bin"
+  wiring = "strict-rc"             # optional, as for `emulator serve`
   rfc2217 = "0"                    # optional, as tcp and serprog: PORT or ADDRESS:PORT"#;
 
 /// A farm file.
@@ -58,6 +59,7 @@ struct Entry {
     part: Option<String>,
     hypothesis: Option<String>,
     mac: Option<MacAddress>,
+    wiring: Option<String>,
     link: Option<String>,
     flash: Option<String>,
     rfc2217: Option<String>,
@@ -118,6 +120,9 @@ impl Shelf {
         let mut loaded = entry.load(farm)?;
         let ordinal = entry.mac.map_or(self.names.len(), |_| index.into());
         loaded.file.chip.mac = counted(entry.mac.unwrap_or(loaded.file.chip.mac), ordinal);
+        if let Some(name) = &entry.wiring {
+            loaded.file.wiring = name.parse()?;
+        }
         let (origin, mac) = (loaded.origin.clone(), loaded.file.chip.mac);
         let mut board = loaded.into_board()?;
         let named = |text: &String| PathBuf::from(text.replace("{name}", &name));
