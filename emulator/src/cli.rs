@@ -18,8 +18,6 @@ use std::{
     process::ExitCode,
 };
 
-use trace_log::TraceLog;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
@@ -160,6 +158,9 @@ struct ExecArgs {
     /// An entry of the board's trace must contain this text in the end.
     #[arg(long, value_name = "TEXT")]
     expect_trace: Vec<String>,
+    /// Write what happens on the board to this file, one line an event; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// A PTY without modem lines: nothing is preloaded into the client.
     #[arg(long)]
     no_lines: bool,
@@ -344,8 +345,7 @@ impl Serve {
         let origin = self.board.load()?.origin;
         let mut server = self.board.open(self.link.clone())?;
         if let Some(path) = &self.trace {
-            let mut log = TraceLog::open(path, self.json)?;
-            server.on_change(move |board: &mut CaseBoard| log.write(board));
+            trace_log::attach(&mut server, path, self.json)?;
         }
         let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
@@ -382,6 +382,9 @@ impl ExecArgs {
     fn run(self) -> Result<ExitCode, CliError> {
         let mut server = self.board.open(None)?;
         self.board.net.open(server.fronts())?;
+        if let Some(path) = &self.trace {
+            trace_log::attach(&mut server, path, false)?;
+        }
         let exec = exec::Exec {
             client: self.client,
             alias: self.alias,

@@ -43,6 +43,12 @@ pub trait Port: Send {
     /// [`PortError::LinesUnsupported`] on a port without them, such as a PTY.
     fn set_lines(&mut self, lines: Lines) -> Result<(), PortError>;
 
+    /// Whether a server stands between the modem lines and the chip. Such a server may play a reset
+    /// of its own at the first line that asks for one, as Espressif's `esp_rfc2217_server` does.
+    fn has_served_lines(&self) -> bool {
+        false
+    }
+
     /// Whether the other end can be told a rate. Where it cannot, [`Self::set_baud`] takes only the
     /// rate that the port was opened with.
     fn has_rate(&self) -> bool {

@@ -18,12 +18,13 @@ use std::{
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
+    time,
 };
 
 use pty_process::blocking::{Pts, Pty, open};
 use rustix::{
     fs::{Mode, OFlags, fchmod, fcntl_setfl, inotify},
-    io::Errno,
+    io::{Errno, ioctl_fionread},
     termios::{OptionalActions, QueueSelector, ioctl_tiocnxcl, tcflush, tcgetattr, tcsetattr},
 };
 
@@ -33,6 +34,11 @@ const QUEUE_MAX: usize = 1024 * 1024;
 const ROM_BAUD: u32 = 115_200;
 /// Bytes taken from the client in one turn.
 const READ_MAX: usize = 64 * 1024;
+
+/// A client that is reading takes the next bytes within this time.
+const READER_STEP: time::Duration = time::Duration::from_millis(2);
+/// Steps to wait for it.
+const READER_STEPS_MAX: usize = 10;
 
 /// A PTY whose slave side is a client's serial port.
 pub struct PtyPort {
@@ -162,11 +168,32 @@ impl PtyPort {
     }
 
     /// Drops what the client has not read.
+    ///
+    /// A thread of the client that waits for bytes has been woken by those that are here. Taken
+    /// away under it, its read would give none, which pyserial takes for an unplugged device. So
+    /// whoever is reading may go on, and only what nobody reads is dropped.
+    #[expect(clippy::disallowed_methods, reason = "a transport waits for another process")]
     pub fn discard_output(&mut self) {
         self.queue.clear();
         self.stalled = false;
+        let mut unread = self.unread();
+        for _ in 0..READER_STEPS_MAX {
+            if unread == 0 {
+                return;
+            }
+            std::thread::sleep(READER_STEP);
+            let before = std::mem::replace(&mut unread, self.unread());
+            if unread >= before {
+                break;
+            }
+        }
         // Best effort: old bytes are noise that every client knows how to skip.
         let _ = tcflush(&self.slave, QueueSelector::IFlush);
+    }
+
+    /// Bytes that have reached the client's side and were not read.
+    fn unread(&self) -> u64 {
+        ioctl_fionread(&self.slave).unwrap_or(0)
     }
 
     /// Forgets the last client: what it did not read, its exclusive mode, its line discipline.

@@ -43,6 +43,9 @@ const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
 const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
 
+/// Nothing from outside for so long, and the device counts as quiet.
+const QUIET: time::Duration = time::Duration::from_millis(200);
+
 /// One board on one PTY.
 pub struct Server<D> {
     device: D,
@@ -50,6 +53,9 @@ pub struct Server<D> {
     fronts: Fronts,
     clock: Clock,
     hooks: Vec<Hook<D>>,
+    quiet_hooks: Vec<Hook<D>>,
+    /// When the device counts as quiet, if that is to be told.
+    quiet_at: Option<time::Instant>,
     tasks: mpsc::Receiver<Task<D>>,
     task_sender: mpsc::Sender<Task<D>>,
     wake: UnixStream,
@@ -103,6 +109,8 @@ impl<D: SerialDevice> Server<D> {
             fronts: Fronts::default(),
             clock,
             hooks: Vec::new(),
+            quiet_hooks: Vec::new(),
+            quiet_at: None,
             tasks,
             task_sender,
             wake,
@@ -124,6 +132,11 @@ impl<D: SerialDevice> Server<D> {
     /// that they were added in.
     pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
         self.hooks.push(Box::new(hook));
+    }
+
+    /// Calls `hook` once after each time that nothing has happened for a while, and at the end.
+    pub fn on_quiet(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
+        self.quiet_hooks.push(Box::new(hook));
     }
 
     /// Ways in besides the PTY, to open more of them.
@@ -158,7 +171,13 @@ impl<D: SerialDevice> Server<D> {
 
     /// The last turn: what clients have written is heard.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        self.turn(true)
+        self.turn(true)?;
+        self.tell_quiet()
+    }
+
+    fn tell_quiet(&mut self) -> io::Result<()> {
+        self.quiet_at = None;
+        self.quiet_hooks.iter_mut().try_for_each(|hook| hook(&mut self.device))
     }
 
     /// Something may be due although no descriptor says so.
@@ -178,7 +197,16 @@ impl<D: SerialDevice> Server<D> {
         let Self { device, clock, hooks, .. } = self;
         self.fronts.service(device, clock, hooks, wall_now())?;
         self.turn(event(1).contains(PollFlags::IN))?;
-        self.serve_modem()
+        self.serve_modem()?;
+        let idle = events.iter().all(PollFlags::is_empty) && !self.more;
+        match self.quiet_at {
+            Some(quiet_at) if idle && wall_now() >= quiet_at => self.tell_quiet(),
+            _ if !idle && !self.quiet_hooks.is_empty() => {
+                self.quiet_at = Some(wall_now() + QUIET);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Something from outside of the line happens to the device, which gets the time of it.
@@ -233,7 +261,8 @@ impl<D: SerialDevice> Server<D> {
         }
         let stalled = self.port.is_stalled().then_some(self.stall_wait);
         let event = self.clock.idle(&self.device, wall_now());
-        [stalled, event].into_iter().flatten().min()
+        let quiet = self.quiet_at.map(|at| at.saturating_duration_since(wall_now()));
+        [stalled, event, quiet].into_iter().flatten().min()
     }
 
     /// Runs the closures that the handle sent.

@@ -33,6 +33,8 @@ pub struct Rfc2217Port {
     stream: Stream,
     client: Client,
     timeout: Duration,
+    /// What was last asked for; `None` before.
+    lines: Option<Lines>,
     /// The server answers line changes.
     answers_control: bool,
     /// The server answers a purge.
@@ -96,6 +98,7 @@ impl Rfc2217Port {
             stream,
             client: Client::new(),
             timeout: address.timeout,
+            lines: None,
             answers_control: !address.ignore_control_answers,
             answers_purge: true,
         };
@@ -310,10 +313,18 @@ impl Port for Rfc2217Port {
     }
 
     fn set_lines(&mut self, lines: Lines) -> Result<(), PortError> {
+        let before = self.lines.replace(lines);
         let dtr = if lines.dtr { Control::DtrOn } else { Control::DtrOff };
         let rts = if lines.rts { Control::RtsOn } else { Control::RtsOff };
+        let mut changes = Vec::new();
+        changes.extend((before.map(|it| it.dtr) != Some(lines.dtr)).then_some(dtr));
+        changes.extend((before.map(|it| it.rts) != Some(lines.rts)).then_some(rts));
         // Both in one go: what is between them would be a state of the reset circuit.
-        self.control(&[dtr, rts])
+        self.control(&changes)
+    }
+
+    fn has_served_lines(&self) -> bool {
+        true
     }
 
     fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
