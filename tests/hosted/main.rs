@@ -24,6 +24,8 @@ mod ram_image;
 mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// The flasher's RFC 2217 client against pyserial's server.
+mod rfc2217_client;
 // esptool with its stubs, executed by the board.
 mod stubs;
 // Issue 915 and what users see on protected parts.
