@@ -26,6 +26,8 @@ mod ram_image;
 mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// Many boards in one process.
+mod farm;
 // The flasher's RFC 2217 client against pyserial's server.
 mod rfc2217_client;
 // esptool with its stubs, executed by the board.

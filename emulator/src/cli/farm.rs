@@ -7,6 +7,7 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -16,6 +17,7 @@ use crate::{
     control::{Control, answer_text},
     persist::ImageStore,
     transport::{
+        client_watch::ClientWatch,
         control::ControlSocket,
         group::{self, Controlled},
         pace::Pace,
@@ -77,6 +79,7 @@ pub struct Shelf {
     names: Vec<String>,
     servers: Vec<Server<CaseBoard>>,
     socket: Option<ControlSocket>,
+    watch: Option<ClientWatch>,
 }
 
 impl Shelf {
@@ -93,7 +96,9 @@ impl Shelf {
             cause: Box::new(cause),
         })?;
         let socket = farm.control.as_deref().map(ControlSocket::bind).transpose()?;
-        let mut shelf = Self { names: Vec::new(), servers: Vec::new(), socket };
+        raise_file_limit();
+        let watch = ClientWatch::new().ok();
+        let mut shelf = Self { names: Vec::new(), servers: Vec::new(), socket, watch };
         for entry in &farm.board {
             for index in 0..entry.count {
                 shelf.add(entry, index, path, ready)?;
@@ -130,7 +135,7 @@ impl Shelf {
         let store =
             image.map(|path| ImageStore::open(&path, board.flash_mut().nor_mut())).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
-        let mut server = Server::open(board, &options)?;
+        let mut server = Server::open_watched(board, &options, self.watch.as_ref())?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
@@ -162,10 +167,17 @@ impl Shelf {
     ///
     /// A PTY or an image file failed.
     pub fn run(self, stop: &UnixStream) -> io::Result<()> {
-        let Self { names, mut servers, socket } = self;
+        let Self { names, mut servers, socket, watch: _watch } = self;
         let control = socket.map(|socket| control(socket, names));
         group::run(&mut servers, control, stop)
     }
+}
+
+/// A board takes five descriptors or more, and the usual soft limit is 1024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where this fails, the limit is as low as somebody wants it.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 impl Entry {

@@ -12,9 +12,8 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io,
-    mem::MaybeUninit,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd},
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
@@ -23,10 +22,12 @@ use std::{
 
 use pty_process::blocking::{Pts, Pty, open};
 use rustix::{
-    fs::{Mode, OFlags, fchmod, fcntl_setfl, inotify},
+    fs::{Mode, OFlags, fchmod, fcntl_setfl},
     io::{Errno, ioctl_fionread},
     termios::{OptionalActions, QueueSelector, ioctl_tiocnxcl, tcflush, tcgetattr, tcsetattr},
 };
+
+use super::client_watch::{ClientEvent, ClientWatch, PathWatch};
 
 /// Bytes that wait for the client at most. Beyond, they are lost as on a line nobody reads.
 const QUEUE_MAX: usize = 1024 * 1024;
@@ -46,7 +47,7 @@ pub struct PtyPort {
     /// Kept open for as long as the port lives.
     slave: Pts,
     /// `None` where the system has no watch left: clients are then taken as always present.
-    watch: Option<OwnedFd>,
+    watch: Option<PathWatch>,
     path: PathBuf,
     client_count: u32,
     queue: VecDeque<u8>,
@@ -80,13 +81,23 @@ impl PtyPort {
     ///
     /// The system has no PTY left, or does not let this process use one.
     pub fn open() -> io::Result<Self> {
+        Self::open_watched(ClientWatch::new().ok().as_ref())
+    }
+
+    /// As [`Self::open`], with a watch that other PTYs of the same thread share; without one,
+    /// clients are taken as always present.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_watched(watch: Option<&ClientWatch>) -> io::Result<Self> {
         let (master, slave) = open().map_err(io::Error::other)?;
         make_raw(&master)?;
         fchmod(&slave, Mode::RUSR | Mode::WUSR)?;
         fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)?;
         let name = rustix::pty::ptsname(&master, Vec::new())?;
         let path = PathBuf::from(OsString::from_vec(name.into_bytes()));
-        let watch = watch(&path).ok();
+        let watch = watch.and_then(|watch| watch.path(&path).ok());
         Ok(Self {
             master,
             slave,
@@ -114,7 +125,13 @@ impl PtyPort {
     /// The watch on clients, to wait for.
     #[must_use]
     pub fn watch_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(AsFd::as_fd)
+        self.watch.as_ref().map(PathWatch::fd)
+    }
+
+    /// Whether [`Self::service_clients`] has something to tell although the watch is silent.
+    #[must_use]
+    pub fn has_client_events(&self) -> bool {
+        self.watch.as_ref().is_some_and(PathWatch::has_events)
     }
 
     /// The client's line speed. Any integer arrives exactly; 0 means hang-up and is no speed.
@@ -147,21 +164,17 @@ impl PtyPort {
     /// Sees who came and went.
     pub fn service_clients(&mut self) -> ClientChange {
         let mut change = ClientChange::default();
-        let Some(watch) = &self.watch else { return change };
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
-        let mut reader = inotify::Reader::new(watch.as_fd(), &mut buffer);
-        // Ends when the queue is empty: the descriptor does not block.
-        while let Ok(event) = reader.next() {
-            let events = event.events();
-            if events.contains(inotify::ReadFlags::OPEN) {
-                self.client_count += 1;
-                change.opened = true;
-                change.closed = false;
-            } else if events
-                .intersects(inotify::ReadFlags::CLOSE_WRITE | inotify::ReadFlags::CLOSE_NOWRITE)
-            {
-                self.client_count = self.client_count.saturating_sub(1);
-                change.closed = self.client_count == 0;
+        for event in self.watch.as_ref().map(PathWatch::take).unwrap_or_default() {
+            match event {
+                ClientEvent::Open => {
+                    self.client_count += 1;
+                    change.opened = true;
+                    change.closed = false;
+                }
+                ClientEvent::Close => {
+                    self.client_count = self.client_count.saturating_sub(1);
+                    change.closed = self.client_count == 0;
+                }
             }
         }
         change
@@ -273,17 +286,4 @@ fn make_raw(master: &Pty) -> io::Result<()> {
     termios.set_speed(ROM_BAUD)?;
     tcsetattr(master, OptionalActions::Now, &termios)?;
     Ok(())
-}
-
-/// Watches opens and closes of `path`.
-fn watch(path: &Path) -> io::Result<OwnedFd> {
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    // Writes are of no interest in themselves. But the kernel merges equal neighbours, and without
-    // them two opens in a row could count as one.
-    let events = inotify::WatchFlags::OPEN
-        | inotify::WatchFlags::MODIFY
-        | inotify::WatchFlags::CLOSE_WRITE
-        | inotify::WatchFlags::CLOSE_NOWRITE;
-    inotify::add_watch(&watch, path, events)?;
-    Ok(watch)
 }

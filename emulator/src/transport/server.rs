@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::{board::ControlLines, time::Instant};
 
 use super::{
+    client_watch::ClientWatch,
     device::SerialDevice,
     fronts::Fronts,
     group,
@@ -95,7 +96,20 @@ impl<D: SerialDevice> Server<D> {
     ///
     /// No PTY can be had, or the link cannot be made.
     pub fn open(device: D, options: &Options) -> io::Result<Self> {
-        let port = PtyPort::open()?;
+        Self::open_watched(device, options, ClientWatch::new().ok().as_ref())
+    }
+
+    /// As [`Self::open`], for one of many boards on one thread, which share `watch`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_watched(
+        device: D,
+        options: &Options,
+        watch: Option<&ClientWatch>,
+    ) -> io::Result<Self> {
+        let port = PtyPort::open_watched(watch)?;
         let link =
             options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
         let (task_sender, tasks) = mpsc::channel();
@@ -191,7 +205,7 @@ impl<D: SerialDevice> Server<D> {
         if !event(0).is_empty() {
             self.run_tasks();
         }
-        if self.port.watch_fd().is_some() && !event(2).is_empty() {
+        if !event(2).is_empty() || self.port.has_client_events() {
             self.see_clients()?;
         }
         let Self { device, clock, hooks, .. } = self;
@@ -256,7 +270,7 @@ impl<D: SerialDevice> Server<D> {
 
     /// How long to wait at most; `None` for ever.
     pub(super) fn timeout(&self) -> Option<time::Duration> {
-        if self.more {
+        if self.more || self.port.has_client_events() {
             return Some(time::Duration::ZERO);
         }
         let stalled = self.port.is_stalled().then_some(self.stall_wait);
