@@ -16,7 +16,7 @@ pub use crate::guest::{
     RomImageError,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
-pub use wiring::{ControlLines, Wiring};
+pub use wiring::{ControlLines, UnknownWiring, Wiring};
 
 use std::sync::Arc;
 

@@ -18,13 +18,11 @@ use std::{
     process::ExitCode,
 };
 
-use trace_log::TraceLog;
-
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
-    board::RomImage,
+    board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
     persist::ImageStore,
     transport::{
@@ -124,6 +122,10 @@ struct BoardArgs {
     /// How virtual time follows wall time.
     #[arg(long, value_enum, default_value = "max")]
     pace: PaceArg,
+    /// How DTR and RTS reach EN and GPIO0, in place of what the board file says: latch, strict-rc
+    /// (EN rises within 10 ms; strict-rc=60 for another time), direct, inverted or none.
+    #[arg(long, value_name = "NAME")]
+    wiring: Option<Wiring>,
     #[command(flatten)]
     net: NetArgs,
 }
@@ -156,6 +158,9 @@ struct ExecArgs {
     /// An entry of the board's trace must contain this text in the end.
     #[arg(long, value_name = "TEXT")]
     expect_trace: Vec<String>,
+    /// Write what happens on the board to this file, one line an event; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// A PTY without modem lines: nothing is preloaded into the client.
     #[arg(long)]
     no_lines: bool,
@@ -268,10 +273,12 @@ impl BoardArgs {
             (Some(name), ..) => case::load(name)?,
             (None, None, None) => case::load("esptool-915")?,
         };
-        match &self.hypothesis {
-            Some(name) => board.assume(name),
-            None => Ok(board),
-        }
+        let mut board = match &self.hypothesis {
+            Some(name) => board.assume(name)?,
+            None => board,
+        };
+        board.file.wiring = self.wiring.unwrap_or(board.file.wiring);
+        Ok(board)
     }
 
     /// The board, its flash in the image file if there is one.
@@ -338,8 +345,7 @@ impl Serve {
         let origin = self.board.load()?.origin;
         let mut server = self.board.open(self.link.clone())?;
         if let Some(path) = &self.trace {
-            let mut log = TraceLog::open(path, self.json)?;
-            server.on_change(move |board: &mut CaseBoard| log.write(board));
+            trace_log::attach(&mut server, path, self.json)?;
         }
         let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
@@ -376,6 +382,9 @@ impl ExecArgs {
     fn run(self) -> Result<ExitCode, CliError> {
         let mut server = self.board.open(None)?;
         self.board.net.open(server.fronts())?;
+        if let Some(path) = &self.trace {
+            trace_log::attach(&mut server, path, false)?;
+        }
         let exec = exec::Exec {
             client: self.client,
             alias: self.alias,

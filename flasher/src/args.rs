@@ -22,7 +22,8 @@ pub(crate) struct Cli {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Global {
-    /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
+    /// Serial device or PTY; `rfc2217://HOST:PORT` is one of another machine, with its modem lines,
+    /// `socket://HOST:PORT` the bare bytes of one; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
     /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a
     /// MAC of its own
     #[arg(short, long, global = true, env = "FLASHER_PORT")]

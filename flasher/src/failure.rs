@@ -112,7 +112,7 @@ impl Failure {
         match self {
             Self::NoPort
             | Self::Batch(BatchError::Plan(_))
-            | Self::Port(PortError::Board(_))
+            | Self::Port(PortError::Board(_) | PortError::Address(_))
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
@@ -161,6 +161,9 @@ impl Failure {
         match self {
             Self::NoPort => {
                 Some("give one with --port, or set FLASHER_PORT; `flasher list-ports` shows them")
+            }
+            Self::Port(PortError::Open { name, .. }) if name.contains("://") => {
+                Some("check that the server runs there and that nothing on the way blocks it")
             }
             Self::Port(PortError::Open { .. }) => Some(
                 "check the name (`flasher list-ports`), that no monitor holds the port, and that \

@@ -18,12 +18,18 @@ mod espflash;
 mod exec;
 // Wall time against a device that answers at once.
 mod instant;
+// The look-alike of QEMU.
+mod qemu;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.
 mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// Many boards in one process.
+mod farm;
+// The flasher's RFC 2217 client against pyserial's server.
+mod rfc2217_client;
 // esptool with its stubs, executed by the board.
 mod stubs;
 // Issue 915 and what users see on protected parts.

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, guest::RomImageError, persist::PersistError,
+    board::UnknownWiring, case::CaseError, guest::RomImageError, persist::PersistError,
     transport::tcp::ListenAddressError,
 };
 
@@ -49,6 +49,9 @@ pub enum CliError {
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
+    /// A reset circuit has another name.
+    #[error(transparent)]
+    Wiring(#[from] UnknownWiring),
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),

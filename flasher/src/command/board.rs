@@ -7,7 +7,7 @@ use esp32_flasher::{
     exit::Exit,
     identity::Identity,
     input::InputError,
-    port,
+    port::{self, Port},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
     stub::Stub,
@@ -36,10 +36,10 @@ impl Board {
         interrupt: Arc<AtomicBool>,
         report: &mut Report,
     ) -> Result<Self, Failure> {
-        let strategies = strategies(&global.before)?;
         let stub = global.stub.as_deref().map(read_stub).transpose()?;
         let name = global.port.as_deref().ok_or(Failure::NoPort)?;
         let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
+        let strategies = strategies(&global.before, session.port())?;
         session.set_interrupt_flag(interrupt);
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
         let chip = Chip::read(&mut session)?;
@@ -74,9 +74,9 @@ impl Board {
     }
 }
 
-fn strategies(before: &str) -> Result<Vec<ResetStrategy>, Failure> {
+fn strategies(before: &str, port: &dyn Port) -> Result<Vec<ResetStrategy>, Failure> {
     Ok(match before {
-        "default" => vec![ResetStrategy::unix_tight(), ResetStrategy::classic()],
+        "default" => ResetStrategy::usual(port),
         "classic" => vec![ResetStrategy::classic()],
         "unix-tight" => vec![ResetStrategy::unix_tight()],
         "none" => vec![ResetStrategy::none()],
