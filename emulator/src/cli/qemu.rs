@@ -92,6 +92,7 @@ impl Machine {
         let mut loaded = LoadedBoard::with_part(&part_of(bytes, self.image.as_deref())?);
         loaded.file.chip.strap = self.strap;
         let mut board = loaded.into_board()?;
+        board.flash_mut().attach_always();
         let nor = board.flash_mut().nor_mut();
         let store = self.image.as_deref().map(|path| ImageStore::open(path, nor)).transpose()?;
         let mut server = Server::open(board, &Options::default())?;

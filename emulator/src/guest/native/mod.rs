@@ -22,7 +22,7 @@ use crate::{
     soc::Machine,
     spi::SpiDevice,
     time::Duration,
-    trace::{Event, Hang},
+    trace::Hang,
 };
 
 /// A native function.
@@ -184,11 +184,6 @@ impl<F: SpiDevice> Call<'_, F> {
     pub(crate) fn wait(&mut self, span: Duration) {
         self.machine.wait(span);
         self.cpu.note_effect();
-    }
-
-    /// A line in the trace.
-    pub(crate) fn note(&mut self, what: String) {
-        self.machine.trace.push(self.machine.now, Event::Guest { what });
     }
 }
 
