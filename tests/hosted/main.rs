@@ -12,6 +12,8 @@ mod clients;
 mod emulator;
 // The mask ROM as esptool sees it.
 mod esptool;
+// espefuse against the eFuse controller.
+mod espefuse;
 // espflash, installed from crates.io.
 mod espflash;
 // Clients with all their defaults under `emulator exec`.
@@ -24,6 +26,8 @@ mod ram_image;
 mod matrix;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// What hardware tests of flashing tools ask for besides.
+mod hardware;
 // esptool with its stubs, executed by the board.
 mod stubs;
 // Issue 915 and what users see on protected parts.

@@ -3,17 +3,19 @@
 //! They put prebuilt bytes on the bus instead of going through the controller register by
 //! register, and leave the registers as the ROM's own code would.
 
+mod encrypted;
+
 pub use super::flash_chip::FlashChip;
 use crate::{
     soc::{
-        Machine, Soc,
-        flash_crypt::UNIT_BYTES,
+        Machine,
         spi::{ctrl, offset, user},
     },
     spi::{SpiConnection, SpiDevice},
     time::Instant,
     trace::Hang,
 };
+pub use encrypted::write_encrypted;
 
 /// Largest piece of one page program.
 const PROGRAM_BYTES: usize = 32;
@@ -21,8 +23,6 @@ const PROGRAM_BYTES: usize = 32;
 const READ_BYTES: usize = 64;
 /// The same as an address step.
 const READ_PIECE: u32 = 64;
-/// Bytes that flash encryption takes at a time, as an address step.
-const ENCRYPTED_PIECE: u32 = 32;
 /// Sectors in a 64 KiB block.
 const SECTORS_PER_BLOCK: u32 = 16;
 /// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
@@ -359,32 +359,6 @@ pub fn write<F: SpiDevice>(
             return Ok(());
         }
     }
-}
-
-/// Programs `data` (`SPI_Encrypt_Write`): 32 bytes at a time go through the encryption block, if
-/// that was switched on before.
-///
-/// # Errors
-///
-/// The address or the length is no multiple of 32, or beyond the chip; the part never gets ready.
-pub fn write_encrypted<F: SpiDevice>(
-    machine: &mut Machine<F>,
-    address: u32,
-    data: &[u8],
-) -> Result<(), FlashError> {
-    let (units, rest) = data.as_chunks::<UNIT_BYTES>();
-    if !address.is_multiple_of(ENCRYPTED_PIECE) || !rest.is_empty() {
-        return Err(FlashError::Range);
-    }
-    let chip = FlashChip::load(machine);
-    check_range(&chip, address, u32::try_from(data.len()).unwrap_or(u32::MAX))?;
-    for (at, unit) in (address..).step_by(UNIT_BYTES).zip(units) {
-        let Soc { flash_encryption, efuse, .. } = &mut machine.soc;
-        let cipher_text = flash_encryption.run(at, *unit, efuse);
-        let programmed = if machine.encrypts() { cipher_text } else { *unit };
-        write(machine, at, &programmed)?;
-    }
-    Ok(())
 }
 
 fn write_page_piece<F: SpiDevice>(

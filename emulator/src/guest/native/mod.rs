@@ -18,12 +18,7 @@ pub(crate) use uart::UART_DEVICE;
 use xtensa::Cpu;
 
 use super::{bus::GuestBus, memory::Fault, tinfl::Inflaters};
-use crate::{
-    soc::Machine,
-    spi::SpiDevice,
-    time::Duration,
-    trace::Hang,
-};
+use crate::{soc::Machine, spi::SpiDevice, time::Duration, trace::Hang};
 
 /// A native function.
 pub(crate) type Native<F> = fn(&mut Call<'_, F>) -> Result<Flow, Fault>;
