@@ -233,13 +233,11 @@ impl BoardFlash {
         transaction: &mut Transaction<'_>,
         trace: &mut Trace,
     ) {
-        match self.routing.second_mut() {
-            Some(second) => second.transfer(now, transaction, trace),
-            None => {
-                transaction.miso.fill(self.routing.pull);
-                trace.spi(transaction, false);
-            }
+        if let Some(second) = self.routing.second_mut() {
+            return second.transfer(now, transaction, trace);
         }
+        transaction.miso.fill(self.routing.pull);
+        trace.spi(transaction, false);
     }
 
     /// A transaction that a fault or a cause may be about.

@@ -10,6 +10,8 @@ use super::Efuse;
 
 /// Bytes that one key is for, and that the block encrypts at once.
 pub const UNIT_BYTES: usize = 32;
+/// The same as an address step.
+pub const UNIT_STEP: u32 = 32;
 const CIPHER_BYTES: usize = 16;
 /// Key bits of each part that a bit of `FLASH_CRYPT_CONFIG` switches on.
 const PART_BITS: [usize; 4] = [67, 65, 63, 61];
@@ -53,18 +55,18 @@ impl FlashCipher {
     /// Encrypts whole blocks of 16 bytes in place, which are for `address`, a multiple of 16.
     pub fn encrypt(&self, address: u32, data: &mut [u8]) {
         // The chip uses AES the other way round: writes decrypt.
-        self.each_block(address, data, |aes, block| aes.decrypt_block(block));
+        self.each_block(address, data, Aes256::decrypt_block);
     }
 
     /// Decrypts whole blocks of 16 bytes in place.
     pub fn decrypt(&self, address: u32, data: &mut [u8]) {
-        self.each_block(address, data, |aes, block| aes.encrypt_block(block));
+        self.each_block(address, data, Aes256::encrypt_block);
     }
 
     fn each_block(&self, address: u32, data: &mut [u8], run: impl Fn(&Aes256, &mut Block)) {
         let mut unit = None;
         for (at, bytes) in (address..).step_by(CIPHER_BYTES).zip(data.chunks_mut(CIPHER_BYTES)) {
-            let number = at / 32;
+            let number = at / UNIT_STEP;
             let aes = match unit.take() {
                 Some((same, aes)) if same == number => aes,
                 _ => Aes256::new(&self.key_for(at).into()),

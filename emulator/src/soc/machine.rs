@@ -1,6 +1,11 @@
 //! The chip, its flash, its trace and the processor's clock, as code that runs on it sees them.
 
-use super::{FlashCipher, RegisterFile, Soc, address, efuse::Operation, flash_crypt, spi};
+use super::{
+    FlashCipher, RegisterFile, Soc, address,
+    efuse::Operation,
+    flash_crypt::{UNIT_BYTES, UNIT_STEP},
+    spi,
+};
 use crate::{
     spi::{SpiConnection, SpiDevice},
     time::{Duration, Instant},
@@ -63,7 +68,6 @@ impl<F: SpiDevice> Machine<F> {
 
     /// Reads flash as the cache does: decrypted where the eFuses say so.
     pub fn read_cached(&mut self, address: u32, target: &mut [u8]) {
-        const UNIT: u32 = flash_crypt::UNIT_BYTES as u32;
         if !self.soc.efuse.decrypts_flash() {
             return self.read_cache_line(address, target);
         }
@@ -71,14 +75,14 @@ impl<F: SpiDevice> Machine<F> {
         let mut at = address;
         let mut rest = target;
         while !rest.is_empty() {
-            let mut unit = [0; flash_crypt::UNIT_BYTES];
-            let first = at & !(UNIT - 1);
+            let mut unit = [0; UNIT_BYTES];
+            let first = at & !(UNIT_STEP - 1);
             self.read_cache_line(first, &mut unit);
             cipher.decrypt(first, &mut unit);
             let found = &unit[(at - first) as usize..];
             let (now, later) = rest.split_at_mut(found.len().min(rest.len()));
             now.copy_from_slice(&found[..now.len()]);
-            at = first.wrapping_add(UNIT);
+            at = first.wrapping_add(UNIT_STEP);
             rest = later;
         }
     }
@@ -235,13 +239,9 @@ impl<F> Machine<F> {
             return;
         }
         if let Operation::Program { burned, refused, in_time } = operation {
-            let mut what = format!("{burned} eFuse bits are burned");
-            if refused > 0 {
-                what += &format!(", {refused} are write-protected");
-            }
-            if !in_time {
-                what += "; the programming clock is that of no APB frequency of the manual";
-            }
+            let clock = if in_time { "" } else { "; the clock is that of no APB frequency" };
+            let what =
+                format!("{burned} eFuse bits are burned, {refused} are write-protected{clock}");
             self.trace.push(self.now, Event::Note { what });
         }
         self.now += EFUSE_OPERATION;

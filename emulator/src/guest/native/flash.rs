@@ -6,7 +6,7 @@ use crate::{
     rom::flash_driver::{self as driver, FlashError},
     soc::{
         Machine, Soc,
-        flash_crypt::UNIT_BYTES,
+        flash_crypt::{UNIT_BYTES, UNIT_STEP},
         spi::{ctrl, offset},
     },
     spi::{SpiConnection, SpiDevice},
@@ -230,8 +230,7 @@ pub(super) fn disable_encryption<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
 /// `esp_rom_spiflash_prepare_encrypted_data(address, source)`: 32 bytes into the block.
 pub(super) fn prepare_encrypted<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     let (address, source) = (call.argument(0)?, call.argument(1)?);
-    let unit: [u8; UNIT_BYTES] =
-        call.bytes(source, UNIT_BYTES as u32)?.try_into().unwrap_or_default();
+    let unit: [u8; UNIT_BYTES] = call.bytes(source, UNIT_STEP)?.try_into().unwrap_or_default();
     let Soc { flash_encryption, efuse, .. } = &mut call.machine.soc;
     let _ = flash_encryption.run(address, unit, efuse);
     call.cpu.note_effect();

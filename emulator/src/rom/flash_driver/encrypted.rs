@@ -2,12 +2,12 @@
 
 use super::{FlashChip, FlashError, check_range, write};
 use crate::{
-    soc::{Machine, Soc, flash_crypt::UNIT_BYTES},
+    soc::{
+        Machine, Soc,
+        flash_crypt::{UNIT_BYTES, UNIT_STEP},
+    },
     spi::SpiDevice,
 };
-
-/// Bytes that flash encryption takes at a time, as an address step.
-const ENCRYPTED_PIECE: u32 = 32;
 
 /// Programs `data` (`SPI_Encrypt_Write`): 32 bytes at a time go through the encryption block, which
 /// the function switches on and off by itself: both generations of stubs rely on that.
@@ -21,7 +21,7 @@ pub fn write_encrypted<F: SpiDevice>(
     data: &[u8],
 ) -> Result<(), FlashError> {
     let (units, rest) = data.as_chunks::<UNIT_BYTES>();
-    if !address.is_multiple_of(ENCRYPTED_PIECE) || !rest.is_empty() {
+    if !address.is_multiple_of(UNIT_STEP) || !rest.is_empty() {
         return Err(FlashError::Range);
     }
     let chip = FlashChip::load(machine);

@@ -3,11 +3,9 @@ use crate::soc::Identity;
 
 /// Burns words given as block, word, value.
 fn burn(efuse: &mut Efuse, bits: &[(usize, usize, u32)]) -> Operation {
-    for block in 0..BLOCKS {
-        for word in 0..WORDS as u32 {
-            if block > 0 || word < 7 {
-                efuse.set(offset::WRITE[block] + 4 * word, 0);
-            }
+    for (first, words) in offset::WRITE.into_iter().zip([7, 8, 8, 8]) {
+        for word in 0..words {
+            efuse.set(first + 4 * word, 0);
         }
     }
     for &(block, word, value) in bits {
@@ -81,16 +79,13 @@ fn every_write_protection_bit_protects_its_fields() {
         let Operation::Program { refused, .. } = burn(&mut efuse, &all) else { panic!("{bit}") };
         // WR_DIS itself has one bit set already.
         let expected = match bit {
-            0 => 4,
+            0 | 15 => 4,
             1 => 15,
-            2 => 8,
+            2 | 10 => 8,
             3 => 32 + 32 + 31,
             5 => 3,
             6 => 28,
-            7..=9 => 1,
-            10 => 1 + 4 + 3,
-            12..=14 => 1,
-            15 => 4,
+            7..=9 | 12..=14 => 1,
             _ => 0,
         };
         assert_eq!(refused, expected, "WR_DIS bit {bit}");
