@@ -24,7 +24,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::{
     board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
-    persist::ImageStore,
+    persist::BoardStore,
     transport::{
         control::ControlSocket,
         fronts::Fronts,
@@ -112,7 +112,7 @@ struct BoardArgs {
     /// Another mechanism of the case, such as h2.
     #[arg(long)]
     hypothesis: Option<String>,
-    /// Keep the flash in this image file (and IMAGE.state beside it).
+    /// Keep the flash in this image file (beside it IMAGE.state, and IMAGE.efuses once any is burned).
     #[arg(long)]
     flash: Option<PathBuf>,
     /// Run your own dump of the mask ROM (448 KiB raw, or ELF) in place of the native one. An
@@ -282,13 +282,10 @@ impl BoardArgs {
     }
 
     /// The board, its flash in the image file if there is one.
-    fn build(&self) -> Result<(CaseBoard, Option<ImageStore>), CliError> {
+    fn build(&self) -> Result<(CaseBoard, Option<BoardStore>), CliError> {
         let mut board = self.load()?.into_board()?;
-        let store = self
-            .flash
-            .as_deref()
-            .map(|path| ImageStore::open(path, board.flash_mut().nor_mut()))
-            .transpose()?;
+        let store =
+            self.flash.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
         if let Some(path) = &self.rom {
             let bytes = std::fs::read(path)
                 .map_err(|cause| CliError::RomFile { path: path.clone(), cause })?;
@@ -309,7 +306,7 @@ impl BoardArgs {
         let mut server = Server::open(board, &Options { pace, link })?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
-                store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
+                store.store(board).map_err(io::Error::other)
             });
         }
         Ok(server)

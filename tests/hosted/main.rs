@@ -12,6 +12,8 @@ mod clients;
 mod emulator;
 // The mask ROM as esptool sees it.
 mod esptool;
+// espefuse against the eFuse controller.
+mod espefuse;
 // espflash, installed from crates.io.
 mod espflash;
 // Clients with all their defaults under `emulator exec`.
@@ -30,6 +32,8 @@ mod rfc2217;
 mod farm;
 // The flasher's RFC 2217 client against pyserial's server.
 mod rfc2217_client;
+// What hardware tests of flashing tools ask for besides.
+mod hardware;
 // esptool with its stubs, executed by the board.
 mod stubs;
 // Issue 915 and what users see on protected parts.

@@ -8,8 +8,10 @@ mod assemble;
 mod board_file;
 mod board_flash;
 pub mod boot;
+mod efuse;
 mod error;
 mod image;
+mod second_flash;
 mod story;
 mod values;
 
@@ -23,12 +25,13 @@ use std::{
 
 pub use assemble::CaseBoard;
 pub use board_file::{
-    BoardFile, Chip, Crystal, Faults, FlashSetup, HiddenLock, Hypothesis, Image, ImageFile, Level,
-    Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise, RegisterReadFault,
-    Revision, WriteForm,
+    BoardFile, Chip, Crystal, Faults, FlashPins, FlashSetup, HiddenLock, Hypothesis, Image,
+    ImageFile, Level, Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise,
+    RegisterReadFault, Revision, SecondFlash, WriteForm,
 };
 pub use board_flash::BoardFlash;
 pub use boot::{Boot, Flavour};
+pub use efuse::{Coding, EfuseSetup};
 pub use error::{CaseError, Inconsistency};
 pub use image::bootable;
 pub use story::{
@@ -189,10 +192,14 @@ impl LoadedBoard {
         let wrong =
             |key, problem| Err(CaseError::Inconsistent { file: self.origin.clone(), key, problem });
         let hypotheses = self.file.hypotheses.values().filter_map(|other| other.flash.as_ref());
-        for flash in std::iter::once(&self.file.flash).chain(hypotheses) {
+        let second = self.file.second_flash.as_ref().map(|second| &second.flash);
+        for flash in std::iter::once(&self.file.flash).chain(hypotheses).chain(second) {
             if flash.part.is_some() == flash.part_file.is_some() {
                 return wrong("flash", Inconsistency::PartOrFile);
             }
+        }
+        if let Some((key, most)) = self.file.efuse.too_long() {
+            return wrong(key, Inconsistency::EfuseBytes { most });
         }
         let plays = self.file.hypotheses.values().filter_map(|other| other.play.as_ref());
         let own = self.file.case.as_ref().map(|story| &story.play);

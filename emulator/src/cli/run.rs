@@ -164,7 +164,7 @@ impl Run {
         running.announce(out, self.json)?;
         let end = running.serve()?;
         if let Some(store) = store {
-            store.store(running.board.flash_mut().nor_mut())?;
+            store.store(&mut running.board)?;
         }
         let report = Report::new(&running, end, &symbols);
         io::stderr().write_all(report.text(self.json).as_bytes())?;
