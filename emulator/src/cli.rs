@@ -2,6 +2,7 @@
 
 mod error;
 pub mod exec;
+mod explain;
 pub mod farm;
 mod part_report;
 pub mod qemu;
@@ -82,6 +83,9 @@ Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the 
 standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
 The report goes to the standard error.")]
     Run(run::Run),
+    /// Find what can stand behind observations: play them on every part with every mechanism.
+    #[command(after_help = explain::HELP, after_long_help = explain::LONG_HELP)]
+    Explain(explain::ExplainArgs),
     /// List the built-in cases or parts.
     List(List),
     /// Show a part or a case with its sources and how sure each fact is.
@@ -246,6 +250,7 @@ impl Cli {
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::Run(run) => return run.run(out),
+            Command::Explain(explain) => return explain.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }

@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, guest::RomImageError, persist::PersistError,
+    case::CaseError, explain::ExplainError, guest::RomImageError, persist::PersistError,
     transport::tcp::ListenAddressError,
 };
 
@@ -46,6 +46,9 @@ pub enum CliError {
     /// The program of `run` could not be run.
     #[error(transparent)]
     Run(#[from] run::RunError),
+    /// Observations are wrong.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),

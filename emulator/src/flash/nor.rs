@@ -87,6 +87,16 @@ enum Armed {
     Status,
 }
 
+/// The ultra-deep power-down on top of the ordinary one (QUIRKS Q33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UltraPowerDown {
+    No,
+    /// Nothing but `FFh` is heard.
+    Asleep,
+    /// `FFh` came; the release is heard from then on.
+    WakesAt(Instant),
+}
+
 /// A SPI NOR flash part.
 #[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
@@ -114,6 +124,7 @@ pub struct NorFlash {
     /// The same of the suspended one.
     suspended_before: Before,
     powered_down: bool,
+    ultra_power_down: UltraPowerDown,
     four_line_mode: bool,
     otp_mode: bool,
     four_byte: bool,
@@ -153,6 +164,7 @@ impl NorFlash {
             before: Before::default(),
             suspended_before: Before::default(),
             powered_down: false,
+            ultra_power_down: UltraPowerDown::No,
             four_line_mode: false,
             otp_mode: false,
             four_byte: false,
