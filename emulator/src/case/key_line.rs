@@ -7,7 +7,7 @@ use toml::{
 
 /// The line of a key such as `case.play[2]`, counted from 1: its own, or that of the last part of it
 /// that the text has; `None` where the text has nothing of it.
-pub(super) fn of(text: &str, key: &str) -> Option<usize> {
+pub(crate) fn of(text: &str, key: &str) -> Option<usize> {
     let root = DeTable::parse(text).ok()?;
     let mut table = Some(root.get_ref());
     let mut found = None;

@@ -10,7 +10,7 @@ mod board_flash;
 pub mod boot;
 mod error;
 mod image;
-mod key_line;
+pub(crate) mod key_line;
 mod story;
 mod values;
 

@@ -43,11 +43,13 @@ pub enum ExplainError {
         cause: Box<toml::de::Error>,
     },
     /// A step makes no sense.
-    #[error("{file}: step {step}: {problem}")]
+    #[error("{file}: {}steps[{step}]: {problem}", line.map_or(String::new(), |line| format!("line {line}: ")))]
     Step {
         /// The file.
         file: String,
-        /// Number of the step, from 1.
+        /// Its line, counted from 1.
+        line: Option<usize>,
+        /// Number of the step, from 0.
         step: usize,
         /// What is wrong and what is allowed.
         problem: StepProblem,

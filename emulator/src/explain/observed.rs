@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use spi_nor::part::HexBytes;
 
 use super::ExplainError;
-use crate::case::{Level, SupplyMillivolts, boot::Flavour, read_text};
+use crate::case::{Level, SupplyMillivolts, boot::Flavour, key_line, read_text};
 
 pub use values::{IdPattern, Md5, NotAllowed, Relation, Took};
 
@@ -320,7 +320,8 @@ impl Observed {
         })?;
         let wrong = |step: usize, problem| ExplainError::Step {
             file: origin.to_owned(),
-            step: step + 1,
+            line: key_line::of(text, &format!("steps[{step}]")),
+            step,
             problem,
         };
         if !(1..=STEPS_MAX).contains(&observed.steps.len()) {
@@ -359,7 +360,7 @@ pub enum StepProblem {
         end: u32,
     },
     /// A number of bytes out of bounds.
-    #[error("{key} of {bytes} bytes, allowed: {least} to {most}")]
+    #[error("`{key}` stands for {bytes} bytes, allowed: {least} to {most}")]
     Bytes {
         /// Key in the step.
         key: &'static str,
