@@ -55,6 +55,20 @@ pub enum CliError {
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),
+    /// A map that the part does not have.
+    #[error("{part}: {problem}")]
+    Map {
+        /// The part.
+        part: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// A case has no map; its part has.
+    #[error("{0:?} is a case; --map wants a part, `emulator list parts` names them")]
+    MapOfCase(String),
+    /// A part file is wrong.
+    #[error(transparent)]
+    Part(#[from] spi_nor::PartError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -69,7 +83,11 @@ impl CliError {
             | Self::Exec(_)
             | Self::Run(run::RunError::File { .. })
             | Self::RomFile { .. } => 1,
-            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
+            Self::Map { .. }
+            | Self::MapOfCase(_)
+            | Self::Listen(_)
+            | Self::Qemu(_)
+            | Self::Run(run::RunError::Network) => 2,
             _ => 3,
         })
     }

@@ -25,10 +25,11 @@ use super::{
     Dirty, FlashState,
     dirty::DirtyLog,
     locks::Locks,
+    permit::Request,
     registers::{Bytes, RegisterMap, index},
 };
 use crate::{
-    spi::{SpiDevice, Transaction},
+    spi::{CommandLines, SpiDevice, Transaction},
     time::{Duration, Instant},
     trace::Trace,
 };
@@ -257,6 +258,17 @@ impl NorFlash {
     #[must_use]
     pub fn individually_locked(&self, address: u32) -> Option<bool> {
         self.counting_locks().map(|locks| locks.is_locked(address))
+    }
+
+    /// `value` with the bits of a register that no write and no board can set as they are now.
+    pub(crate) fn settable(&self, name: RegisterName, value: u8) -> u8 {
+        let mask = self.part.write_mask(name);
+        self.live[index(name)] & !mask | value & mask
+    }
+
+    /// Whether a program of `range` would be carried out now.
+    pub(crate) fn permits_program(&self, range: &Range<u32>) -> bool {
+        self.permitted(CommandLines::One, &Request::Program(range.clone())).is_ok()
     }
 
     /// Sets all individual locks without permission, as a board file does.
