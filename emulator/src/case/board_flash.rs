@@ -12,7 +12,7 @@ use crate::{
 };
 
 use super::{
-    Faults, SupplyMillivolts, WriteForm,
+    DeadCells, Faults, SupplyMillivolts, WriteForm,
     second_flash::{Route, Routing},
 };
 
@@ -125,6 +125,11 @@ impl BoardFlash {
                 [*opcode].into_iter().chain(address.iter().copied()).chain(blank).collect(),
             );
         }
+        if let Some(dead) = self.faults.dead_cells
+            && part.instructions.page_program.contains(opcode)
+        {
+            return dead.disturb(mosi);
+        }
         None
     }
 
@@ -215,7 +220,7 @@ fn watched(part: &Part, faults: &Faults, causes: &Causes) -> Box<[bool; 256]> {
     if at_writes {
         part.status_write.iter().for_each(|form| watch(form.opcode));
     }
-    if faults.program_lost {
+    if faults.program_lost || faults.dead_cells.is_some() {
         part.instructions.page_program.iter().copied().for_each(&mut watch);
     }
     if faults.read_noise.is_some() {
@@ -264,6 +269,22 @@ impl BoardFlash {
         if let Some(before) = before {
             self.after_register_write(now, transaction.mosi, &before, trace);
         }
+    }
+}
+
+impl DeadCells {
+    /// A page program as its cells take it.
+    fn disturb(self, mosi: &[u8]) -> Option<Vec<u8>> {
+        let [_, high, middle, low, ..] = *mosi else { return None };
+        let at = u32::from_be_bytes([0, high, middle, low]);
+        let dead = self.at..self.at.saturating_add(self.bytes);
+        let mut mosi = mosi.to_vec();
+        for (cell, byte) in (at..).zip(mosi.iter_mut().skip(4)) {
+            if dead.contains(&cell) {
+                *byte |= self.stuck_bits;
+            }
+        }
+        Some(mosi)
     }
 }
 
