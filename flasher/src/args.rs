@@ -114,6 +114,15 @@ pub(crate) enum Command {
     /// it was stopped and none failed, 2 if the plan is wrong, 1 if records cannot be kept.
     #[command(after_help = PLAN_HELP)]
     Batch(BatchArgs),
+    /// Run every public case against every client installed, and tell who unlocks silently, who
+    /// fails with which words, who leaves the chip protected
+    ///
+    /// Clients are looked for in PATH, in the active virtual environment, and in virtual
+    /// environments below the folders of --clients-in. Nothing but virtual boards is touched.
+    #[command(
+        after_help = "Examples:\n  flasher matrix\n  flasher matrix --case sr1-bp --only flasher\n  flasher matrix --clients-in ~/venvs --client mine=./esptool.py --json"
+    )]
+    Matrix(MatrixArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -287,6 +296,27 @@ pub(crate) struct ReproduceArgs {
     /// Play this mechanism instead of the default one, where the report does not name it
     #[arg(long, value_name = "NAME")]
     pub(crate) hypothesis: Option<String>,
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct MatrixArgs {
+    /// Only these cases; the endings of sessions are left out then
+    #[arg(long = "case", value_name = "NAME")]
+    pub(crate) cases: Vec<String>,
+    /// One client more: a script or interpreter of esptool, a virtual environment, espflash, or
+    /// another build of this flasher
+    #[arg(long = "client", value_name = "NAME=PATH")]
+    pub(crate) clients: Vec<String>,
+    /// Look below this folder for virtual environments; by default below `target/clients`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clients_in: Vec<PathBuf>,
+    /// Only clients with this text in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+    /// Clients at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
 }
 
 /// What to write, and how.

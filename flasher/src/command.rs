@@ -5,6 +5,7 @@ mod board;
 mod doctor;
 mod flash;
 mod gate;
+mod matrix;
 mod protect;
 mod reproduce;
 mod status;
@@ -43,6 +44,7 @@ fn run_one(cli: &Cli, interrupt: Arc<AtomicBool>, report: &mut Report) -> Result
             return Ok(Exit::Done);
         }
         Command::Reproduce(args) => return reproduce::run(args, interrupt, report),
+        Command::Matrix(args) => return matrix::run(args, &interrupt, report),
         // Files are read and checked before the chip is touched.
         Command::Write(args) => {
             let images = flash::images(&args.files)?;
@@ -88,6 +90,7 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         | Command::Verify(_)
         | Command::ListPorts
         | Command::Batch(_)
+        | Command::Matrix(_)
         | Command::Reproduce(_)
         | Command::Completions { .. } => Ok(()),
     }

@@ -8,6 +8,7 @@ use esp32_flasher::{
     exit::Exit,
     flash::{EraseError, ReadError},
     input::InputError,
+    matrix::MatrixError,
     port::PortError,
     protect::{ChangeError, PlanError},
     reproduce::ReproduceError,
@@ -84,6 +85,8 @@ pub(crate) enum Failure {
     Reproduce(#[from] ReproduceError),
     #[error(transparent)]
     Batch(#[from] BatchError),
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
     #[error("{0}")]
@@ -119,6 +122,9 @@ impl Failure {
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
             | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
+            | Self::Matrix(
+                MatrixError::Case(_) | MatrixError::NoStory(_) | MatrixError::NotAClient { .. },
+            )
             | Self::Read(ReadError::Range { .. })
             | Self::Write(WriteError::Read(ReadError::Range { .. }))
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
@@ -149,6 +155,7 @@ impl Failure {
             | Self::RomEntersQpi(_)
             | Self::Batch(BatchError::Record { .. })
             | Self::Reproduce(_)
+            | Self::Matrix(_)
             | Self::Read(ReadError::Damaged)
             | Self::Write(WriteError::Read(ReadError::Damaged))
             | Self::File { .. }

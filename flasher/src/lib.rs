@@ -24,6 +24,7 @@ pub mod exit;
 pub mod flash;
 pub mod identity;
 pub mod input;
+pub mod matrix;
 pub mod port;
 pub mod preflight;
 pub mod progress;

@@ -4,6 +4,7 @@
 //! of [`Event`]'s variants.
 
 mod batch;
+mod matrix;
 mod play;
 mod text;
 
@@ -18,6 +19,7 @@ use esp32_flasher::{
     diagnose::{Diagnosis, Evidence},
     flash::EraseReport,
     identity::Identity,
+    matrix::{Cell, EndingCell, Verdict},
     preflight::Preflight,
     progress::Progress,
     protect::{ChangeReport, Choice, GuardReport, Protected},
@@ -96,6 +98,14 @@ pub(crate) enum Event<'a> {
     BatchEnded { summary: Summary, exit: u8 },
     /// Whether everything was seen as reported, and why it happens.
     Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
+    /// The rows and columns of the matrix.
+    MatrixClients { clients: &'a [String], cases: &'a [String] },
+    /// One cell of it.
+    MatrixCell { number: usize, total: usize, cell: &'a Cell },
+    /// What a client leaves behind when it ends its session in one way.
+    MatrixEnding { cell: &'a EndingCell },
+    /// The matrix as Markdown, and what it says about each client.
+    MatrixEnded { verdicts: &'a [Verdict], table: &'a str, endings: &'a str },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
     /// Something in a batch: the line is the event itself.
