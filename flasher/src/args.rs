@@ -156,6 +156,9 @@ pub(crate) enum StatusCommand {
         /// waiting between the writes
         #[arg(long)]
         burst: bool,
+        /// Keep the old values in this file, for `protect restore`
+        #[arg(long, value_name = "FILE")]
+        journal: Option<PathBuf>,
     },
 }
 
@@ -262,6 +265,7 @@ const PLAN_HELP: &str = r#"A plan:
   timeout_s = 600          # for each board
   unprotect = "lift"       # or "never" (default): a protected board fails
   diff = false             # write only sectors that differ
+  stub = "esp32.json"      # write through this stub; else through the ROM
   read_back = false        # read every byte back, on top of the digests
   record = "records"       # folder; default PLAN.records
 
@@ -319,6 +323,17 @@ pub(crate) struct MatrixArgs {
     pub(crate) jobs: u8,
 }
 
+/// Who erases and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// Whichever is safe for this flash
+    Auto,
+    /// The loader
+    Loader,
+    /// Plain flash instructions
+    Instructions,
+}
+
 /// What to write, and how.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
@@ -338,6 +353,11 @@ pub(crate) struct WriteArgs {
     /// Read everything back and compare it byte by byte, on top of the digests
     #[arg(long, conflicts_with = "no_verify")]
     pub(crate) read_back: bool,
+    /// Who erases and programs: the loader, or plain flash instructions, which are slower and send
+    /// nothing that a part could take for something else; `auto` takes these where the ROM
+    /// loader's own probe would hang the flash
+    #[arg(long, value_enum, default_value_t = Via::Auto)]
+    pub(crate) via: Via,
     /// Do not compare digests afterwards
     #[arg(long)]
     pub(crate) no_verify: bool,

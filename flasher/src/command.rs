@@ -30,7 +30,7 @@ pub(crate) fn run(
     report: &mut Report,
 ) -> Result<u8, Failure> {
     if let Command::Batch(args) = &cli.command {
-        return batch::run(args, &interrupt, report);
+        return batch::run(args, cli.global.stub.as_deref(), &interrupt, report);
     }
     run_one(cli, interrupt, report).map(|exit| exit as u8)
 }
@@ -74,9 +74,14 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         }
         Command::FlashId => flash::id(board, report),
         Command::Status(StatusCommand::Read { bytes }) => status::read(board, *bytes, report),
-        Command::Status(StatusCommand::Write { value, bytes, volatile, burst }) => {
-            let what =
-                status::Write { value: *value, bytes: *bytes, volatile: *volatile, burst: *burst };
+        Command::Status(StatusCommand::Write { value, bytes, volatile, burst, journal }) => {
+            let what = status::Write {
+                value: *value,
+                bytes: *bytes,
+                volatile: *volatile,
+                burst: *burst,
+                journal: journal.clone(),
+            };
             status::write(board, &what, report)
         }
         Command::Read { address, size, file } => flash::read(board, *address, *size, file, report),

@@ -6,17 +6,14 @@
 use std::ops::Range;
 
 use serde::Serialize;
-use spi_nor::part::{Part, Protection};
+use spi_nor::part::Part;
 
 use crate::{
-    identity::Identity,
-    protect::{Protected, Registers, after_rom_unlock, decode, locked},
+    identity::{Identity, ROM_READS_SECOND},
+    protect::{Protected, Registers, after_rom_unlock, decode, has_block_register, locked},
     session::{Session, SessionError},
     spi::{Instruction, STATUS_WEL, opcode},
 };
-
-/// What the ROM takes for the read of the second status register.
-const ROM_READS_SECOND: u8 = 0x35;
 
 /// Who is going to change cells, and what that does to the registers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,8 +36,11 @@ pub struct PartState {
     pub now: Protected,
     /// Protected when cells are changed.
     pub then: Protected,
-    /// Individual locks rule, and the one of the first address is set.
+    /// Individual locks rule, and the one of the first address is set; where all can be read, any
+    /// over the ranges.
     pub locked_unit: Option<bool>,
+    /// What individual locks protect, where they can all be read at once.
+    pub locked_ranges: Vec<Range<u32>>,
     /// SRP1 is set, so the registers are locked; true: SRP0 as well, which is for good.
     pub registers_locked: Option<bool>,
     /// Bits that decide and are 1, by name.
@@ -157,11 +157,21 @@ impl Session {
             Changer::AsItIs => now.clone(),
         };
         let first = ranges.first().map_or(0, |range| range.start);
-        let locked_unit =
-            if then == Protected::ByLocks { self.read_lock(part, first)? } else { None };
-        let overlaps = match &then {
+        let mut locked_ranges = Vec::new();
+        let locked_unit = match &then {
+            Protected::ByLocks if has_block_register(part) => {
+                locked_ranges = self.read_block_locks(part)?.locked_ranges(part);
+                Some(overlaps(ranges, &locked_ranges).next().is_some())
+            }
+            Protected::ByLocks => self.read_lock(part, first)?,
+            _ => None,
+        };
+        let in_the_way = match &then {
             Protected::Range(protected) => {
-                ranges.iter().filter_map(|range| intersection(range, protected)).collect()
+                overlaps(ranges, std::slice::from_ref(protected)).collect()
+            }
+            Protected::ByLocks if has_block_register(part) => {
+                overlaps(ranges, &locked_ranges).collect()
             }
             Protected::ByLocks if locked_unit != Some(false) => ranges.to_vec(),
             Protected::ByLocks | Protected::Unknown => Vec::new(),
@@ -174,7 +184,8 @@ impl Session {
             now,
             then,
             locked_unit,
-            overlaps,
+            locked_ranges,
+            overlaps: in_the_way,
         })
     }
 
@@ -184,18 +195,6 @@ impl Session {
     ///
     /// As [`Session::spi`].
     pub fn read_lock(&mut self, part: &Part, address: u32) -> Result<Option<bool>, SessionError> {
-        if let Protection::BlockProtectionRegister { read, .. } = part.protection {
-            // One bit a unit and more for read locks; any that is set counts.
-            let units: u32 = part
-                .individual_locks
-                .iter()
-                .flat_map(|locks| &locks.regions)
-                .map(|region| (region.end - region.start) / region.unit_bytes.max(1))
-                .sum();
-            let bytes = units.div_ceil(8) as usize;
-            let answer = self.spi(&Instruction::new(read).reading(bytes))?;
-            return Ok(Some(answer.iter().any(|byte| *byte != 0)));
-        }
         let Some(opcode) = part.individual_locks.as_ref().and_then(|locks| locks.read.first())
         else {
             return Ok(None);
@@ -218,6 +217,16 @@ pub fn deciding_bits(part: &Part, registers: &Registers) -> Vec<String> {
     let names = part.protection.bit_names().into_iter().chain(select);
     let names = names.chain(lock.wp_enable_bit.as_deref()).chain(lock.power_lock_bit.as_deref());
     names.filter(|name| registers.bit(part, name) == Some(1)).map(str::to_owned).collect()
+}
+
+/// What each of `ranges` has in common with each of `others`.
+fn overlaps<'a>(
+    ranges: &'a [Range<u32>],
+    others: &'a [Range<u32>],
+) -> impl Iterator<Item = Range<u32>> + 'a {
+    ranges
+        .iter()
+        .flat_map(move |range| others.iter().filter_map(move |other| intersection(range, other)))
 }
 
 /// What both ranges have.

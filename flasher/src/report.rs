@@ -22,7 +22,7 @@ use esp32_flasher::{
     matrix::{Cell, EndingCell, Verdict},
     preflight::Preflight,
     progress::Progress,
-    protect::{ChangeReport, Choice, GuardReport, Protected},
+    protect::{ChangeReport, GuardReport, PartChoices, Protected},
     reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
@@ -33,7 +33,7 @@ use serde::Serialize;
 
 pub(crate) use batch::Table;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, NotDone};
 
 /// Plain progress comes in steps of so many percent.
 const PLAIN_STEP_PERCENT: u64 = 10;
@@ -70,10 +70,12 @@ pub(crate) enum Event<'a> {
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
     /// What the look at the protection before a change found.
     Preflight { preflight: &'a Preflight },
+    /// Plain flash instructions write, not the loader; the part whose rules ask for that.
+    PlainInstructions { part: Option<&'a str> },
     /// What is protected.
     Protection { flash_bytes: u32, preflight: &'a Preflight },
     /// Ranges that the part can protect.
-    Choices { part: &'a str, choices: &'a [Choice] },
+    Choices { parts: &'a [PartChoices] },
     /// The protection was changed, or already was so.
     ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
     /// There was nothing to lift.
@@ -170,7 +172,9 @@ impl Report {
     /// Prints why the command ends.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         if let Failure::Write(WriteError::Mismatch(mismatch))
-        | Failure::Refused { error: WriteError::Mismatch(mismatch), .. } = failure
+        | Failure::Explained {
+            error: NotDone::Write(WriteError::Mismatch(mismatch)), ..
+        } = failure
         {
             let _ = self.say(&Event::Mismatch { mismatch });
         }

@@ -27,6 +27,7 @@ pub use recover::LineTrouble;
 use crate::{
     port::{Port, PortError},
     reset::ResetStrategy,
+    stub::Stub,
 };
 
 /// Longest frame that a loader sends: a stub's read packet.
@@ -75,6 +76,8 @@ pub struct Session {
     strategies: Vec<ResetStrategy>,
     /// No wait lasts beyond this point of the port's clock.
     deadline: Option<Duration>,
+    /// The stub that was started, to do so again after a reset.
+    pub(crate) stub: Option<Arc<Stub>>,
     pub(crate) spi_idle: Option<crate::spi::IdleRegisters>,
     pub(crate) flash_bytes: Option<u32>,
 }
@@ -96,6 +99,7 @@ impl Session {
             baud: CONNECT_BAUD,
             strategies: Vec::new(),
             deadline: None,
+            stub: None,
             spi_idle: None,
             flash_bytes: None,
         }

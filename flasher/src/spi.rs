@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::session::{Cause, Session, SessionError, Step};
+use esp_protocol::command::{RegisterWrite, Request};
+
+use crate::session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Step};
 
 /// SPI1 of the ESP32.
 const BASE: u32 = 0x3ff4_2000;
@@ -181,6 +183,72 @@ impl Session {
         answer.truncate(read_bytes);
         self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])?;
         Ok(answer)
+    }
+
+    /// Runs one flash instruction that must not go wrong: what was set up is read back before it is
+    /// started, because register writes carry no checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::SetUpDamaged`], which is worth a repetition, and those of [`Session::spi`].
+    pub fn spi_proven(&mut self, instruction: &Instruction<'_>) -> Result<(), SessionError> {
+        let step = Step::Spi { opcode: instruction.opcode };
+        let idle = self.spi_idle()?;
+        let mut set_up = instruction.set_up();
+        let start = set_up.pop();
+        self.write_registers(&set_up)?;
+        for (address, value) in set_up {
+            if self.read_register(address)? != value {
+                return Err(SessionError { step, cause: Cause::SetUpDamaged });
+            }
+        }
+        self.write_registers(&start.map_or_else(Vec::new, |start| vec![start]))?;
+        self.wait_controller(instruction.opcode)?;
+        self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])
+    }
+
+    /// Runs one flash instruction that changes cells: with a proven set-up where the line was bad,
+    /// else without that cost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi_proven`].
+    pub(crate) fn spi_careful(
+        &mut self,
+        instruction: &Instruction<'_>,
+    ) -> Result<(), SessionError> {
+        if self.line_was_bad() {
+            return self.spi_proven(instruction);
+        }
+        self.spi(instruction).map(drop)
+    }
+
+    /// Runs instructions one after the other by one request, each followed by a pause in
+    /// microseconds; the first byte that the last one read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi`].
+    pub(crate) fn spi_batch(
+        &mut self,
+        instructions: &[(Instruction<'_>, u32)],
+    ) -> Result<u8, SessionError> {
+        let idle = self.spi_idle()?;
+        let mut entries = Vec::new();
+        let mut pause_us = 0;
+        let plain =
+            |(address, value), delay_us| RegisterWrite { address, value, mask: u32::MAX, delay_us };
+        for (instruction, after_us) in instructions {
+            for write in instruction.set_up() {
+                entries.push(plain(write, std::mem::take(&mut pause_us)));
+            }
+            pause_us = *after_us;
+        }
+        for write in [(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)] {
+            entries.push(plain(write, std::mem::take(&mut pause_us)));
+        }
+        self.command(&Request::WriteReg(entries), COMMAND_TIMEOUT)?;
+        Ok(self.read_register(W0)?.to_le_bytes()[0])
     }
 
     fn spi_idle(&mut self) -> Result<IdleRegisters, SessionError> {

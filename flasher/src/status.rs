@@ -136,7 +136,7 @@ impl Session {
                 self.spi(&Instruction::new(opcode::WRITE_ENABLE_VOLATILE))?;
             }
         }
-        self.spi(&Instruction::new(form.opcode).writing(&form.data))?;
+        self.spi_proven(&Instruction::new(form.opcode).writing(&form.data))?;
         self.wait_flash_ready(WRITE_LIMIT)?;
         // A refused write may leave the latch set.
         self.spi(&Instruction::new(opcode::WRITE_DISABLE)).map(drop)

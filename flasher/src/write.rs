@@ -15,6 +15,7 @@
 //! whole chip (ROM-FACTS 5.4).
 
 mod image;
+mod plainly;
 mod prepared;
 #[cfg(test)]
 mod tests;
@@ -25,7 +26,7 @@ use std::fmt;
 use esp_protocol::MD5_BYTES;
 use serde::{Serialize, Serializer};
 
-pub use image::{Check, Skip, WriteOptions};
+pub use image::{Check, Skip, Transfer, WriteOptions};
 pub use prepared::{Image, Prepared};
 pub use transfer::WriteReport;
 

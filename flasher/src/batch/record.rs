@@ -31,7 +31,7 @@ pub struct Record {
     pub serial: Option<u64>,
     /// Digest over addresses and digests of what it was to get.
     pub content: Option<String>,
-    /// The diagnosis, if the flash did not take the data: as `flasher doctor --json` gives it.
+    /// The diagnosis, if protection is in the way or the flash did not take the data: as `flasher doctor --json` gives it.
     pub diagnosis: Option<serde_json::Value>,
     /// Time that it took, in seconds.
     pub elapsed_s: f64,

@@ -12,6 +12,7 @@ use crate::{
 
 const ERASE_LIMIT: Duration = Duration::from_secs(3);
 const PROGRAM_LIMIT: Duration = Duration::from_secs(1);
+const WORD_BYTES: u32 = 4;
 /// Every bit line both ways.
 const TEST_PATTERN: [u8; 4] = [0x5a, 0xa5, 0x0f, 0xf0];
 
@@ -39,6 +40,21 @@ pub struct ScratchReport {
 }
 
 impl ScratchReport {
+    /// Of an erase that took no time and left what was there.
+    #[must_use]
+    pub const fn refused_erase(sector: u32, latch_kept: bool) -> Self {
+        Self {
+            sector,
+            was_blank: false,
+            erase_busy: Duration::ZERO,
+            latch_kept,
+            erased: false,
+            programmed: None,
+            word: None,
+            restored: true,
+        }
+    }
+
     /// Erase and program both work.
     #[must_use]
     pub fn works(&self) -> bool {
@@ -55,7 +71,8 @@ impl ScratchReport {
 }
 
 impl Session {
-    /// Programs up to one page's bytes by page program; blank bytes are left out.
+    /// Programs up to one page's bytes by page program; blank bytes are left out. On a bad line a
+    /// program is sent again: the same bytes over the same bytes change nothing.
     ///
     /// # Errors
     ///
@@ -65,9 +82,12 @@ impl Session {
             if part.iter().all(|byte| *byte == 0xff) {
                 continue;
             }
-            self.write_enable()?;
-            self.spi(&Instruction::new(opcode::PAGE_PROGRAM).at(at).writing(part))?;
-            self.wait_flash_ready(PROGRAM_LIMIT)?;
+            let program = Instruction::new(opcode::PAGE_PROGRAM).at(at).writing(part);
+            self.repeat::<(), SessionError>(|session| {
+                session.write_enable()?;
+                session.spi_careful(&program)?;
+                session.wait_flash_ready(PROGRAM_LIMIT).map(drop)
+            })?;
         }
         Ok(())
     }
@@ -77,15 +97,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the sector may then be blank.
+    /// [`ReadError::Damaged`] if its content cannot be read for certain, so that it could not be put
+    /// back: nothing was changed then. After another error the sector may be blank.
     pub fn try_sector(&mut self, sector: u32) -> Result<ScratchReport, ReadError> {
-        let old = self.read_flash(sector, SECTOR_BYTES, &mut |_| {})?;
+        let old = self.read_proven(sector, SECTOR_BYTES)?;
         let was_blank = is_blank(&old);
-        let erase = Instruction::new(opcode::ERASE_SECTOR).at(sector);
-        let erase_busy = self.erase_instruction(&erase, ERASE_LIMIT)?;
-        let status = self.read_flash_register(opcode::READ_STATUS)?;
+        let erase_busy = self.erase_sector(sector)?;
+        let status = self.look(|session| session.read_flash_register(opcode::READ_STATUS))?;
         let latch_kept = status & STATUS_WEL != 0;
-        let erased = is_blank(&self.read_flash(sector, SECTOR_BYTES, &mut |_| {})?);
+        let erased = is_blank(&self.read_again(sector, SECTOR_BYTES)?);
         let refused = erase_busy.is_zero() && (latch_kept || !erased);
         let mut report = ScratchReport {
             sector,
@@ -98,20 +118,32 @@ impl Session {
             restored: refused,
         };
         if refused {
-            self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
+            self.repeat(|session| session.spi(&Instruction::new(opcode::WRITE_DISABLE)))?;
             return Ok(report);
         }
         if erased {
             self.program_bytes(sector, &TEST_PATTERN)?;
-            let word: [u8; 4] =
-                self.read_flash(sector, 4, &mut |_| {})?.try_into().unwrap_or_default();
+            let word = self.read_again(sector, WORD_BYTES)?.try_into().unwrap_or_default();
             report.word = Some(word);
             report.programmed = Some(word == TEST_PATTERN);
         }
-        self.erase_instruction(&erase, ERASE_LIMIT)?;
+        self.erase_sector(sector)?;
         self.program_bytes(sector, &old)?;
-        report.restored = self.read_flash(sector, SECTOR_BYTES, &mut |_| {})? == old;
+        report.restored = self.read_again(sector, SECTOR_BYTES)? == old;
         Ok(report)
+    }
+
+    fn read_again(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
+        self.look(|session| session.read_flash(offset, len, &mut |_| {}))
+    }
+
+    fn erase_sector(&mut self, sector: u32) -> Result<Duration, SessionError> {
+        let erase = Instruction::new(opcode::ERASE_SECTOR).at(sector);
+        self.repeat(|session| {
+            session.write_enable()?;
+            session.spi_careful(&erase)?;
+            session.wait_flash_ready(ERASE_LIMIT).map(|(busy, _)| busy)
+        })
     }
 }
 

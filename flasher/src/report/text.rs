@@ -52,6 +52,14 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
+        Event::PlainInstructions { part: Some(part) } => writeln!(
+            out,
+            "Writing by plain flash instructions: on {part}, 35h of the ROM loader's own write \
+             enters the four-line mode and would hang it"
+        ),
+        Event::PlainInstructions { part: None } => {
+            writeln!(out, "Writing by plain flash instructions")
+        }
         Event::Preflight { .. }
         | Event::Protection { .. }
         | Event::Choices { .. }

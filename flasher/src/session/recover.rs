@@ -1,11 +1,13 @@
 //! Getting a loader back after noise, a reset, or a rate that the line does not carry.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use esp_protocol::{
     command::{Opcode, Request, SpiParameters},
     response::{Dialect, ErrorCode},
 };
+
+use crate::stub::Stub;
 
 use super::{BAUD_SETTLE, COMMAND_TIMEOUT, CONNECT_BAUD, Cause, Session, SessionError, Step};
 
@@ -52,6 +54,27 @@ impl Session {
         Ok(last)
     }
 
+    /// One look on a line that was good so far; what two looks agree on if it was not
+    /// ([`Self::look_twice`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::repeat`].
+    pub fn look<T, E>(&mut self, mut look: impl FnMut(&mut Self) -> Result<T, E>) -> Result<T, E>
+    where
+        T: PartialEq,
+        E: From<SessionError> + LineTrouble,
+    {
+        let found = self.repeat(&mut look)?;
+        if self.line_was_bad() { self.look_twice(look) } else { Ok(found) }
+    }
+
+    /// Something arrived damaged, or the loader had to be brought back.
+    #[must_use]
+    pub const fn line_was_bad(&self) -> bool {
+        self.damaged_count > 0 || self.recovery_count > 0
+    }
+
     /// Runs `work`, which must be safe to repeat, up to five times as long as the line is the
     /// trouble; brings the loader back in between.
     ///
@@ -79,7 +102,8 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub.
+    /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub that this session did not
+    /// start. One that it did start is uploaded again.
     pub fn recover(&mut self, slower: bool) -> Result<(), SessionError> {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
@@ -121,6 +145,18 @@ impl Session {
         self.reconnect(rate.min(CONNECT_BAUD), self.dialect)
     }
 
+    /// It was connected before, so that it can be reset in the same way.
+    pub(crate) fn can_reconnect(&self) -> bool {
+        !self.strategies.is_empty()
+    }
+
+    /// Resets the chip and connects at the rate of the beginning.
+    pub(crate) fn connect_again(&mut self) -> Result<(), SessionError> {
+        let strategies = self.strategies.clone();
+        self.set_host_baud(self.baud.min(CONNECT_BAUD), Step::Connect)?;
+        self.connect(&strategies, RECONNECT_ATTEMPTS)
+    }
+
     /// Resets the chip and restores rate, flash connection and flash size.
     fn reconnect(&mut self, rate: u32, dialect: Dialect) -> Result<(), SessionError> {
         let flash_bytes = self.flash_bytes;
@@ -129,8 +165,10 @@ impl Session {
         self.set_host_baud(rate.min(CONNECT_BAUD), Step::Connect)?;
         self.connect(&strategies, RECONNECT_ATTEMPTS)?;
         if self.dialect != dialect {
-            let cause = Cause::StubLost;
-            return Err(SessionError { step: Step::Connect, cause });
+            let stub = self.stub.clone().filter(|_| dialect == Dialect::Stub);
+            let lost = SessionError { step: Step::Connect, cause: Cause::StubLost };
+            let stub: Arc<Stub> = stub.ok_or(lost)?;
+            self.start_stub(&stub, &mut |_| {})?;
         }
         self.flash_bytes = flash_bytes;
         if rate > CONNECT_BAUD {

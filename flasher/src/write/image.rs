@@ -3,9 +3,13 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use esp_protocol::response::Dialect;
+
 use super::{Digest, Image, Mismatch, Prepared, WriteError, WriteReport};
 use crate::{
     flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
+    identity::Identity,
+    preflight::Changer,
     progress::{Observer, Phase, Progress},
     session::{LineTrouble, Session, SessionError},
 };
@@ -45,6 +49,38 @@ pub enum Check {
     ReadBack,
 }
 
+/// Who erases and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transfer {
+    /// The loader, by its own write commands.
+    #[default]
+    Loader,
+    /// Plain flash instructions: slower, and nothing is sent that a part could take for something
+    /// else ([`Session::write_plainly`]).
+    Plain,
+}
+
+impl Transfer {
+    /// The loader's write, unless its own probe would put the flash into the four-line mode on any
+    /// part that this can be. What a stub sends is not known: who uploads one has chosen it.
+    #[must_use]
+    pub fn for_flash(identity: &Identity, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Rom if identity.entered_by_rom_probe().is_some() => Self::Plain,
+            Dialect::Rom | Dialect::Stub => Self::Loader,
+        }
+    }
+
+    /// What this does to the registers before it changes cells.
+    #[must_use]
+    pub const fn changer(self, dialect: Dialect) -> Changer {
+        match (self, dialect) {
+            (Self::Loader, Dialect::Rom) => Changer::RomLoader,
+            (Self::Loader, Dialect::Stub) | (Self::Plain, _) => Changer::AsItIs,
+        }
+    }
+}
+
 /// How to write an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
@@ -54,11 +90,18 @@ pub struct WriteOptions {
     pub skip: Skip,
     /// How to check the result.
     pub check: Check,
+    /// Who erases and programs.
+    pub transfer: Transfer,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { compress: true, skip: Skip::Nothing, check: Check::Digest }
+        Self {
+            compress: true,
+            skip: Skip::Nothing,
+            check: Check::Digest,
+            transfer: Transfer::Loader,
+        }
     }
 }
 
@@ -87,6 +130,7 @@ impl LineTrouble for ReadError {
 struct Work<'a> {
     image: &'a Image,
     compress: bool,
+    transfer: Transfer,
     /// Bytes that had to be written at the beginning.
     total: u64,
     wire_bytes: u64,
@@ -123,8 +167,8 @@ impl Session {
             Skip::Right | Skip::Unchanged => self.wrong_sectors(image, &[whole(image)])?,
         };
         let total = bytes(&left);
-        let mut work =
-            Work { image, compress: options.compress, total, wire_bytes: 0, restarts: 0 };
+        let WriteOptions { compress, transfer, .. } = options;
+        let mut work = Work { image, compress, transfer, total, wire_bytes: 0, restarts: 0 };
         self.write_ranges(&mut work, left, observer)?;
         for round in 0.. {
             let error = match self.check(image, options.check) {
@@ -196,13 +240,19 @@ impl Session {
                 let end = range.end.min(at.saturating_add(span));
                 let data = slice(work.image, &(at..end)).to_vec();
                 let piece = Image { name: String::new(), offset: at, data };
-                let prepared = Prepared::new(&piece, self.dialect(), work.compress);
-                let report = self.write(&prepared, &mut |progress| {
+                let observer = &mut |progress: Progress| {
                     let done = (done + progress.done).min(total);
                     observer(Progress { phase: Phase::Write, offset, done, total });
-                })?;
-                work.wire_bytes += report.wire_bytes;
-                work.restarts += report.restarts;
+                };
+                match work.transfer {
+                    Transfer::Loader => {
+                        let prepared = Prepared::new(&piece, self.dialect(), work.compress);
+                        let report = self.write(&prepared, observer)?;
+                        work.wire_bytes += report.wire_bytes;
+                        work.restarts += report.restarts;
+                    }
+                    Transfer::Plain => work.wire_bytes += self.write_plainly(&piece, observer)?,
+                }
                 done += u64::from(end - at);
                 at = end;
             }
@@ -263,7 +313,7 @@ impl Session {
 
     /// Reads in small pieces, each again if need be, until the loader's digest agrees: responses
     /// carry no checksum.
-    fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, WriteError> {
+    pub(crate) fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
         let mut data = Vec::new();
         for _ in 0..=REPAIRS_MAX {
             data.clear();
@@ -277,7 +327,7 @@ impl Session {
                 return Ok(data);
             }
         }
-        Err(WriteError::Read(ReadError::Damaged))
+        Err(ReadError::Damaged)
     }
 
     fn check(&mut self, image: &Image, check: Check) -> Result<(), WriteError> {
@@ -330,7 +380,7 @@ fn steps(range: &Range<u32>, step: u32) -> impl Iterator<Item = Range<u32>> + us
     })
 }
 
-fn slice<'a>(image: &'a Image, range: &Range<u32>) -> &'a [u8] {
+pub(super) fn slice<'a>(image: &'a Image, range: &Range<u32>) -> &'a [u8] {
     let at = |address: u32| address.saturating_sub(image.offset) as usize;
     image.data.get(at(range.start)..at(range.end)).unwrap_or_default()
 }
