@@ -8,8 +8,9 @@ use esp32_flasher::input::parse_number;
 
 /// Flash ESP32 boards; detect, explain and cure flash write protection.
 ///
-/// Exit codes: 0 done, 1 other failure, 2 usage, 3 port trouble, 4 no answer, 5 wrong chip or no
-/// flash, 6 verify failed, 7 protected, 8 protected for good, 9 interrupted.
+/// Exit codes: 0 done, 1 other failure, 2 usage, 3 port trouble, 4 no answer, 5 wrong chip or flash,
+/// 6 verify failed, 7 protected, 8 protected for good, 9 interrupted, 10 a flash that this program
+/// cannot write. `flasher help COMMAND` says which of them a command can end with.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -123,6 +124,9 @@ pub(crate) enum Command {
         after_help = "Examples:\n  flasher matrix\n  flasher matrix --case sr1-bp --only flasher\n  flasher matrix --clients-in ~/venvs --client mine=./esptool.py --json"
     )]
     Matrix(MatrixArgs),
+    /// Print the JSON Schema of what --json prints, of one command or of all
+    #[command(after_help = "Examples:\n  flasher schema\n  flasher schema protect clear")]
+    Schema(SchemaArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -300,6 +304,13 @@ pub(crate) struct ReproduceArgs {
     /// Play this mechanism instead of the default one, where the report does not name it
     #[arg(long, value_name = "NAME")]
     pub(crate) hypothesis: Option<String>,
+}
+
+/// Whose lines.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// A command, such as `write` or `protect clear`; all of them without it
+    pub(crate) command: Vec<String>,
 }
 
 /// What to measure.

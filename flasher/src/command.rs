@@ -8,6 +8,7 @@ mod gate;
 mod matrix;
 mod protect;
 mod reproduce;
+mod schema;
 mod status;
 
 pub(crate) use protect::bar as protection_bar;
@@ -44,6 +45,7 @@ fn run_one(cli: &Cli, interrupt: Arc<AtomicBool>, report: &mut Report) -> Result
             return Ok(Exit::Done);
         }
         Command::Reproduce(args) => return reproduce::run(args, interrupt, report),
+        Command::Schema(args) => return schema::run(args).map(|()| Exit::Done),
         Command::Matrix(args) => return matrix::run(args, &interrupt, report),
         // Files are read and checked before the chip is touched.
         Command::Write(args) => {
@@ -96,6 +98,7 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         | Command::ListPorts
         | Command::Batch(_)
         | Command::Matrix(_)
+        | Command::Schema(_)
         | Command::Reproduce(_)
         | Command::Completions { .. } => Ok(()),
     }

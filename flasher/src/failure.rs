@@ -113,6 +113,8 @@ pub(crate) enum Failure {
     Change(#[from] ChangeError),
     #[error("{part} cannot protect exactly {start:#x} to {end:#x}")]
     NoSuchRange { part: String, start: u32, end: u32 },
+    #[error("{command} prints no lines; these do: {}", .known.join(", "))]
+    NoSchema { command: String, known: Vec<String> },
     #[error("{} is no journal: {cause}", .path.display())]
     BadJournal { path: PathBuf, cause: serde_json::Error },
     #[error("cannot write {}: {cause}", .path.display())]
@@ -133,6 +135,7 @@ impl Failure {
             | Self::Stub(_)
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
+            | Self::NoSchema { .. }
             | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
             | Self::Matrix(
                 MatrixError::Case(_) | MatrixError::NoStory(_) | MatrixError::NotAClient { .. },

@@ -31,6 +31,7 @@ pub mod progress;
 pub mod protect;
 pub mod reproduce;
 pub mod reset;
+pub mod schema;
 pub mod session;
 pub mod spi;
 pub mod status;

@@ -125,7 +125,7 @@ impl Bench {
 /// Of one seed in four, nothing.
 fn noise(seed: u64) -> Vec<u8> {
     let mut random = fastrand::Rng::with_seed(seed);
-    let len = if seed % 4 == 0 { 0 } else { 0x1000 };
+    let len = if seed.is_multiple_of(4) { 0 } else { 0x1000 };
     std::iter::repeat_with(|| random.u8(..)).take(len).collect()
 }
 

@@ -244,8 +244,10 @@ impl Job<'_> {
                 self.keeper.keep_journal(chip.mac, journal)
             })?;
             if let Some(done) = done {
-                let (port, part) = (self.port.to_owned(), done.part.unwrap_or_default());
-                (self.tell)(BatchEvent::BoardUnprotected { port, part });
+                (self.tell)(BatchEvent::BoardUnprotected {
+                    port: self.port.to_owned(),
+                    part: done.part.unwrap_or_default(),
+                });
             }
         }
         let found = look(session)?;

@@ -207,10 +207,11 @@ impl Keeper {
 
 /// A bar of `width` places over the address space; `#` is protected.
 pub(crate) fn bar(state: &PartState, flash_bytes: u32, width: u32) -> String {
+    let all = 0..flash_bytes;
     let protected = match &state.now {
         Protected::Range(range) => vec![range.clone()],
         Protected::ByLocks if !state.locked_ranges.is_empty() => state.locked_ranges.clone(),
-        Protected::ByLocks if state.locked_unit != Some(false) => vec![0..flash_bytes],
+        Protected::ByLocks if state.locked_unit != Some(false) => vec![all],
         Protected::ByLocks => Vec::new(),
         Protected::Unknown => return "?".repeat(width as usize),
     };

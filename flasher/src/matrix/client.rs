@@ -14,7 +14,7 @@ use super::{Ended, MatrixError, stage::Stage};
 /// espflash only takes ports that sysfs lists.
 const ALIAS: &str = "/dev/ttyS0";
 /// No client needs so long for the few blocks that it gets.
-const LIMIT: Duration = Duration::from_secs(180);
+const LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(20);
 /// espflash waits for less than a loaded machine may need, so it may try again.
 const TRIES: u32 = 4;
@@ -139,7 +139,7 @@ impl Client {
             stage.enter_download_mode()?;
             let mut command = self.command(stage, at, file, ending);
             said = self.run(&mut command, file, stop)?;
-            if !said.as_ref().is_some_and(|said| said.gave_up_waiting()) {
+            if !said.as_ref().is_some_and(Said::gave_up_waiting) {
                 break;
             }
         }
@@ -236,10 +236,12 @@ impl Client {
     /// How a write ended, and in which words.
     pub(super) fn judge(&self, said: &Said, held: bool) -> (Ended, String) {
         if said.success {
-            return match held {
-                true => (Ended::Verified, "verified".to_owned()),
-                false => (Ended::FalseSuccess, "**false success**".to_owned()),
+            let (ended, words) = if held {
+                (Ended::Verified, "verified")
+            } else {
+                (Ended::FalseSuccess, "**false success**")
             };
+            return (ended, words.to_owned());
         }
         if matches!(self.program, Program::Flasher { .. }) {
             return match said.code {

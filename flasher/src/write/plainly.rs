@@ -12,10 +12,12 @@ use crate::{
     flash::{EraseError, ReadError, SECTOR_BYTES},
     progress::{Observer, Phase, Progress},
     session::{Session, SessionError},
-    spi::{DATA_BYTES_MAX, Instruction, STATUS_WIP, opcode},
+    spi::{Instruction, STATUS_WIP, opcode},
     write::Image,
 };
 
+/// What the controller's buffer holds.
+const CHUNK_BYTES: u32 = 64;
 const PROGRAM_LIMIT: Duration = Duration::from_secs(1);
 /// 68 bytes at the controller's 20 MHz, and room to spare.
 const TRANSFER_US: u32 = 60;
@@ -49,8 +51,7 @@ impl Session {
         let end = image.offset.saturating_add(total);
         while at < end {
             // Chunks end on multiples of their size, so none crosses a page.
-            let step = DATA_BYTES_MAX as u32;
-            let next = (at / step + 1).saturating_mul(step).min(end);
+            let next = (at / CHUNK_BYTES + 1).saturating_mul(CHUNK_BYTES).min(end);
             let bytes = slice(image, &(at..next));
             if bytes.iter().any(|byte| *byte != 0xff) {
                 self.program_chunk(at, bytes)?;

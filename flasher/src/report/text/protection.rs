@@ -124,10 +124,11 @@ fn write_choices(out: &mut dyn Write, part: &PartChoices) -> io::Result<()> {
     let PartChoices { parts, choices, lock_units, lock_select } = part;
     writeln!(out, "{} can protect:", parts.join(", "))?;
     for Choice { range, bits, one_time } in choices {
-        let mut bits = if bits.is_empty() { "no bit".to_owned() } else { bits.join(" ") };
-        if !one_time.is_empty() {
-            bits += &format!("  ({} for good: never set here)", one_time.join(" "));
-        }
+        let bits = if bits.is_empty() { "no bit".to_owned() } else { bits.join(" ") };
+        let bits = match one_time.as_slice() {
+            [] => bits,
+            _ => format!("{bits}  ({} for good: never set here)", one_time.join(" ")),
+        };
         if range.is_empty() {
             writeln!(out, "  nothing                 {bits}")?;
         } else {
@@ -181,7 +182,11 @@ fn write_change(
     }
     if let Some(locks) = &report.locks {
         writeln!(out, "Locked before: {}", range_list(&locks.before))?;
-        return writeln!(out, "Locked now:    {}", range_list(&locks.after));
+        writeln!(out, "Locked now:    {}", range_list(&locks.after))?;
+        if !report.locks_opened {
+            writeln!(out, "So until the flash's next reset or power cycle")?;
+        }
+        return Ok(());
     }
     match &report.part {
         Some(part) => write_protected(out, part, &report.protected),
