@@ -22,6 +22,7 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
     /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
     /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a

@@ -2,6 +2,22 @@
 //!
 //! At most eight flash instructions beyond what a write needs anyway: the registers that decide,
 //! one individual lock if locks rule, and write enable with a look at its latch.
+//!
+//! ```
+//! use esp32_flasher::{
+//!     identity::Identity, port, preflight::Changer, reset::ResetStrategy, session::Session,
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:gd-16bit-wrsr", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! let identity = Identity::of(session.attach_flash()?);
+//! let wanted = 0x1_0000..0x2_0000;
+//! let found = session.preflight(&identity, &[wanted.clone()], Changer::RomLoader)?;
+//! let state = found.obstacle().ok_or("nothing is in the way")?;
+//! assert_eq!(state.bits, ["BP0", "BP1", "BP2"]);
+//! assert_eq!(state.overlaps, [wanted]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::ops::Range;
 
@@ -11,7 +27,7 @@ use spi_nor::part::Part;
 use crate::{
     identity::{Identity, ROM_READS_SECOND},
     protect::{Protected, Registers, after_rom_unlock, decode, has_block_register, locked},
-    session::{Session, SessionError},
+    session::{Cause, Session, SessionError},
     spi::{Instruction, STATUS_WEL, opcode},
 };
 
@@ -138,6 +154,15 @@ impl Session {
     ///
     /// As [`Session::spi`].
     pub fn takes_write_enable(&mut self) -> Result<bool, SessionError> {
+        if self.line_was_bad() {
+            // It tries more than once.
+            let taken = self.write_enable();
+            self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
+            return match taken {
+                Err(SessionError { cause: Cause::NotWriteEnabled { .. }, .. }) => Ok(false),
+                other => other.map(|()| true),
+            };
+        }
         self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
         let latch = self.read_flash_register(opcode::READ_STATUS)? & STATUS_WEL;
         self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;

@@ -1,6 +1,27 @@
 //! Write protection as the wire shows it: which range the registers of a part protect, and how to
 //! change that without changing anything else.
 //!
+//! ```
+//! use esp32_flasher::{
+//!     identity::Identity, port, protect::{Protected, Trial}, reset::ResetStrategy, session::Session,
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:by25q64as-cmp", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! let identity = Identity::of(session.attach_flash()?);
+//! let mut old_values = Vec::new();
+//! let report = session.clear_protection(&identity, Trial::Auto, &mut |journal| {
+//!     old_values.push(journal.clone());
+//!     Ok(())
+//! })?;
+//! let report = report.ok_or("nothing was protected")?;
+//! assert_eq!(report.protected, Protected::Range(0..0));
+//! assert_eq!(report.sent.len(), 1, "CMP goes, QE stays");
+//! // And back.
+//! session.restore_registers(&identity, &old_values[0], &mut |_| Ok(()))?;
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! This reads the catalogue's data with code of its own; it shares none with the emulator.
 
 mod change;

@@ -150,6 +150,16 @@ impl Session {
         self.deadline = deadline;
     }
 
+    /// Runs `work` with at least `time`, even if the deadline is nearer: for what has to be put back.
+    pub(crate) fn with_time<T>(&mut self, time: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        let deadline = self.deadline;
+        let least = self.port.now() + time;
+        self.deadline = deadline.map(|deadline| deadline.max(least));
+        let result = work(self);
+        self.deadline = deadline;
+        result
+    }
+
     /// The port.
     pub fn port(&mut self) -> &mut dyn Port {
         &mut *self.port

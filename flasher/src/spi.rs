@@ -35,6 +35,10 @@ const USER1_ADDR_LEN: u32 = 23 << 26;
 pub const DATA_BYTES_MAX: usize = 64;
 /// Polls of the controller before it counts as stuck.
 const POLLS_MAX: u32 = 100;
+/// Write enables before the flash counts as deaf.
+const WRITE_ENABLES_MAX: u32 = 3;
+/// A limit counts only after so many looks: bringing a loader back takes time too.
+const BUSY_LOOKS_MIN: u32 = 8;
 /// Pause between two polls of a busy flash, at first; it doubles.
 const BUSY_POLL_MIN: Duration = Duration::from_millis(1);
 const BUSY_POLL_MAX: Duration = Duration::from_millis(50);
@@ -166,12 +170,17 @@ pub(crate) struct IdleRegisters {
 }
 
 impl Session {
-    /// Runs one flash instruction and returns the bytes read.
+    /// Runs one flash instruction and returns the bytes read. On a bad line it is run again, so it
+    /// must be one that may be: reads, latches, the same program or erase once more.
     ///
     /// # Errors
     ///
     /// [`Cause::SpiBusy`] if the controller does not finish, and those of [`Session::command`].
     pub fn spi(&mut self, instruction: &Instruction<'_>) -> Result<Vec<u8>, SessionError> {
+        self.repeat(|session| session.spi_once(instruction))
+    }
+
+    fn spi_once(&mut self, instruction: &Instruction<'_>) -> Result<Vec<u8>, SessionError> {
         let idle = self.spi_idle()?;
         self.write_registers(&instruction.set_up())?;
         self.wait_controller(instruction.opcode)?;
@@ -190,8 +199,12 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`Cause::SetUpDamaged`], which is worth a repetition, and those of [`Session::spi`].
+    /// [`Cause::SetUpDamaged`] if the line damages every attempt, and those of [`Session::spi`].
     pub fn spi_proven(&mut self, instruction: &Instruction<'_>) -> Result<(), SessionError> {
+        self.repeat(|session| session.spi_proven_once(instruction))
+    }
+
+    fn spi_proven_once(&mut self, instruction: &Instruction<'_>) -> Result<(), SessionError> {
         let step = Step::Spi { opcode: instruction.opcode };
         let idle = self.spi_idle()?;
         let mut set_up = instruction.set_up();
@@ -289,13 +302,17 @@ impl Session {
     ///
     /// [`Cause::NotWriteEnabled`], and those of [`Session::spi`].
     pub fn write_enable(&mut self) -> Result<(), SessionError> {
-        self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
-        let status = self.read_flash_register(opcode::READ_STATUS)?;
-        if status & STATUS_WEL == 0 {
-            let step = Step::Spi { opcode: opcode::WRITE_ENABLE };
-            return Err(SessionError { step, cause: Cause::NotWriteEnabled { status } });
+        let mut status = 0;
+        // A damaged request may have been something else.
+        for _ in 0..WRITE_ENABLES_MAX {
+            self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
+            status = self.read_flash_register(opcode::READ_STATUS)?;
+            if status & STATUS_WEL != 0 {
+                return Ok(());
+            }
         }
-        Ok(())
+        let step = Step::Spi { opcode: opcode::WRITE_ENABLE };
+        Err(SessionError { step, cause: Cause::NotWriteEnabled { status } })
     }
 
     /// Polls status register 1 until write-in-progress is clear; returns how long that took as
@@ -307,7 +324,9 @@ impl Session {
     pub fn wait_flash_ready(&mut self, limit: Duration) -> Result<(Duration, u8), SessionError> {
         let start = self.port().now();
         let mut pause = BUSY_POLL_MIN;
+        let mut looks = 0;
         loop {
+            looks += 1;
             let status = self.read_flash_register(opcode::READ_STATUS)?;
             let elapsed = self.port().now().saturating_sub(start);
             if status & STATUS_WIP == 0 {
@@ -315,7 +334,7 @@ impl Session {
                 let was_busy = pause > BUSY_POLL_MIN;
                 return Ok((if was_busy { elapsed } else { Duration::ZERO }, status));
             }
-            if elapsed >= limit {
+            if elapsed >= limit && looks >= BUSY_LOOKS_MIN {
                 let step = Step::Spi { opcode: opcode::READ_STATUS };
                 return Err(SessionError { step, cause: Cause::FlashBusy(limit) });
             }
@@ -336,8 +355,28 @@ impl Session {
         limit: Duration,
     ) -> Result<Duration, SessionError> {
         self.write_enable()?;
-        self.spi(instruction)?;
+        self.spi_careful(instruction)?;
         Ok(self.wait_flash_ready(limit)?.0)
+    }
+
+    /// As [`Self::erase_instruction`], over a line that may be bad: erased again if an answer got
+    /// lost, once the flash is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::erase_instruction`].
+    pub fn erase_surely(
+        &mut self,
+        instruction: &Instruction<'_>,
+        limit: Duration,
+    ) -> Result<Duration, SessionError> {
+        let mut again = false;
+        self.repeat(|session| {
+            if std::mem::replace(&mut again, true) {
+                session.wait_flash_ready(limit)?;
+            }
+            session.erase_instruction(instruction, limit)
+        })
     }
 }
 

@@ -18,6 +18,8 @@ mod espflash;
 mod exec;
 // Wall time against a device that answers at once.
 mod instant;
+// The flasher through stubs of esptool.
+mod own_stub;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.

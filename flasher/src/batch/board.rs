@@ -52,7 +52,7 @@ pub enum BoardError {
         part: String,
     },
     /// Protection is in the way; nothing was changed.
-    #[error("{part}: write protected ({protected:?}), and the plan does not say to lift it")]
+    #[error("{part}: write protected ({protected}), and the plan does not say to lift it")]
     Protected {
         /// The part.
         part: String,

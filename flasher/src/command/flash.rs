@@ -167,7 +167,7 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Result<(), Failure> {
     board.attach()?;
-    let data = board.session.read_flash(address, size, &mut |p| report.progress(p))?;
+    let data = board.session.read_flash_surely(address, size, &mut |p| report.progress(p))?;
     std::fs::write(file, data).map_err(|cause| Failure::File { path: file.to_owned(), cause })?;
     Ok(report.say(&Event::Read { file, offset: address, len: size })?)
 }

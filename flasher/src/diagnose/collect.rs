@@ -10,7 +10,7 @@ use crate::{
     flash::{BLOCK_BYTES, ReadError},
     identity::Identity,
     preflight::{Changer, Preflight},
-    protect::{Registers, locked, plan_write},
+    protect::{ChangeError, Registers, locked, plan_write},
     session::{Session, SessionError},
     status::Persistence,
 };
@@ -33,6 +33,32 @@ impl Session {
         probe: Option<u32>,
     ) -> Result<Evidence, ReadError> {
         let all = 0..self.flash_bytes();
+        let first = self.repeat(|session| {
+            session.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)
+        })?;
+        let before = identity.candidates.first().zip(first.parts.first().cloned());
+        let found = self.examine_from(first, chip, identity, written, probe);
+        if let Some((part, state)) = before {
+            // A request that the line damaged may have made the ROM write the registers.
+            let settled = self.settle(identity, part, &state.registers);
+            if found.is_ok()
+                && let Err(ChangeError::Session(error)) = settled
+            {
+                return Err(error.into());
+            }
+        }
+        found
+    }
+
+    fn examine_from(
+        &mut self,
+        mut first: Preflight,
+        chip: &Chip,
+        identity: &Identity,
+        written: Option<Range<u32>>,
+        probe: Option<u32>,
+    ) -> Result<Evidence, ReadError> {
+        let all = 0..self.flash_bytes();
         let look = |session: &mut Self| {
             session.repeat(|session| {
                 session.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)
@@ -42,7 +68,7 @@ impl Session {
             let states = identity.candidates.iter().zip(&found.parts);
             states.map(|(part, state)| stored_bits(part, &state.registers)).collect()
         };
-        let (mut first, mut second) = (look(self)?, look(self)?);
+        let mut second = look(self)?;
         let mut registers_vary = stored(&first) != stored(&second);
         if registers_vary && self.line_was_bad() {
             // Answers carry no checksum: what varies because of the line does not do so again.

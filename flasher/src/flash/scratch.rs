@@ -12,6 +12,9 @@ use crate::{
 
 const ERASE_LIMIT: Duration = Duration::from_secs(3);
 const PROGRAM_LIMIT: Duration = Duration::from_secs(1);
+/// Rounds of putting the content back on a bad line.
+const RESTORES_MAX: u32 = 4;
+const DATA_BYTES_BAD_LINE: usize = 16;
 const WORD_BYTES: u32 = 4;
 /// Every bit line both ways.
 const TEST_PATTERN: [u8; 4] = [0x5a, 0xa5, 0x0f, 0xf0];
@@ -78,7 +81,9 @@ impl Session {
     ///
     /// As [`Session::write_enable`] and [`Session::wait_flash_ready`].
     pub fn program_bytes(&mut self, address: u32, bytes: &[u8]) -> Result<(), SessionError> {
-        for (at, part) in (address..).step_by(DATA_BYTES_MAX).zip(bytes.chunks(DATA_BYTES_MAX)) {
+        // Short requests have a better chance on a bad line.
+        let step = if self.line_was_bad() { DATA_BYTES_BAD_LINE } else { DATA_BYTES_MAX };
+        for (at, part) in (address..).step_by(step).zip(bytes.chunks(step)) {
             if part.iter().all(|byte| *byte == 0xff) {
                 continue;
             }
@@ -105,7 +110,7 @@ impl Session {
         let erase_busy = self.erase_sector(sector)?;
         let status = self.look(|session| session.read_flash_register(opcode::READ_STATUS))?;
         let latch_kept = status & STATUS_WEL != 0;
-        let erased = is_blank(&self.read_again(sector, SECTOR_BYTES)?);
+        let erased = is_blank(&self.read_carefully(sector, SECTOR_BYTES)?);
         let refused = erase_busy.is_zero() && (latch_kept || !erased);
         let mut report = ScratchReport {
             sector,
@@ -123,27 +128,23 @@ impl Session {
         }
         if erased {
             self.program_bytes(sector, &TEST_PATTERN)?;
-            let word = self.read_again(sector, WORD_BYTES)?.try_into().unwrap_or_default();
+            let word = self.read_carefully(sector, WORD_BYTES)?.try_into().unwrap_or_default();
             report.word = Some(word);
             report.programmed = Some(word == TEST_PATTERN);
         }
-        self.erase_sector(sector)?;
-        self.program_bytes(sector, &old)?;
-        report.restored = self.read_again(sector, SECTOR_BYTES)? == old;
+        for _ in 0..RESTORES_MAX {
+            self.erase_sector(sector)?;
+            self.program_bytes(sector, &old)?;
+            report.restored = self.read_carefully(sector, SECTOR_BYTES)? == old;
+            if report.restored || !self.line_was_bad() {
+                break;
+            }
+        }
         Ok(report)
     }
 
-    fn read_again(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
-        self.look(|session| session.read_flash(offset, len, &mut |_| {}))
-    }
-
     fn erase_sector(&mut self, sector: u32) -> Result<Duration, SessionError> {
-        let erase = Instruction::new(opcode::ERASE_SECTOR).at(sector);
-        self.repeat(|session| {
-            session.write_enable()?;
-            session.spi_careful(&erase)?;
-            session.wait_flash_ready(ERASE_LIMIT).map(|(busy, _)| busy)
-        })
+        self.erase_surely(&Instruction::new(opcode::ERASE_SECTOR).at(sector), ERASE_LIMIT)
     }
 }
 

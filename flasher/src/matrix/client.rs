@@ -16,9 +16,10 @@ const ALIAS: &str = "/dev/ttyS0";
 /// No client needs so long for the few blocks that it gets.
 const LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(20);
-/// espflash waits for less than a loaded machine may need, so it may try again.
+/// Clients wait for less than a loaded machine may need, so they may try again.
 const TRIES: u32 = 4;
-const GAVE_UP_WAITING: &str = "Timeout while running";
+const GAVE_UP_WAITING: [&str; 3] =
+    ["Timeout while running", "Failed to connect", "No serial data received"];
 
 /// What esptool runs on the chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -272,7 +273,7 @@ impl Client {
 
 impl Said {
     fn gave_up_waiting(&self) -> bool {
-        !self.success && self.text.contains(GAVE_UP_WAITING)
+        !self.success && GAVE_UP_WAITING.iter().any(|words| self.text.contains(words))
     }
 
     /// Its last word, without the frame that some clients draw around it.

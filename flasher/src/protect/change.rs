@@ -3,7 +3,7 @@
 //! Order: old values to the journal; a volatile trial, proven in a blank sector, where the part
 //! has 50h; then the non-volatile writes, each read back. Nothing is written that changes nothing.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, time::Duration};
 
 use serde::Serialize;
 use spi_nor::part::{BitKind, Part, RegisterName};
@@ -20,12 +20,19 @@ use crate::{
     flash::{ReadError, SECTOR_BYTES},
     identity::Identity,
     session::{Session, SessionError},
+    spi::Instruction,
     status::{Persistence, StatusForm},
     write::Digest,
 };
 
 /// Blank sectors are looked for in so many places.
 const BLANK_TRIES: u32 = 16;
+
+/// Rounds of putting stored registers right on a bad line.
+const SETTLE_ROUNDS: u32 = 3;
+const SETTLE_TIME: Duration = Duration::from_mins(2);
+/// A flash is back from its software reset by then (30 us on most parts).
+const RESET_TIME: Duration = Duration::from_millis(1);
 
 /// Whether to try a change in the volatile registers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -222,19 +229,53 @@ impl Session {
             self.send_surely(form, Persistence::NonVolatile)?;
             report.sent.push(form.clone());
         }
+        self.settle(identity, part, wanted)?;
         report.after = self.look_twice(|session| session.read_registers(identity, part))?;
         report.protected = decode(part, &report.after);
         taken(part, &plan, &report.after, false)?;
         Ok(report)
     }
 
-    /// A register write over a line that may be bad: the same value may be written again.
-    pub(crate) fn send_surely(
+    /// On a line that was bad, brings the stored registers to `wanted`, whatever happened to them.
+    ///
+    /// A damaged request can make the ROM write the registers: the MD5 command (13h) and the one
+    /// that protects the whole chip (12h) differ in one bit (ROM-FACTS 5.5). Volatile values hide
+    /// what is stored, so the flash's software reset loads that first.
+    pub(crate) fn settle(
         &mut self,
-        form: &StatusForm,
-        persistence: Persistence,
-    ) -> Result<(), SessionError> {
-        self.repeat(|session| session.send_status_form(form, persistence))
+        identity: &Identity,
+        part: &Part,
+        wanted: &Registers,
+    ) -> Result<(), ChangeError> {
+        if !self.line_was_bad() {
+            return Ok(());
+        }
+        self.with_time(SETTLE_TIME, |session| session.settle_in_rounds(identity, part, wanted))
+    }
+
+    fn settle_in_rounds(
+        &mut self,
+        identity: &Identity,
+        part: &Part,
+        wanted: &Registers,
+    ) -> Result<(), ChangeError> {
+        for _ in 0..SETTLE_ROUNDS {
+            let reset = part.instructions.reset_enable.iter().zip(&part.instructions.reset);
+            if let Some((enable, reset)) = reset.into_iter().next() {
+                self.spi(&Instruction::new(*enable))?;
+                self.spi(&Instruction::new(*reset))?;
+                self.port().wait(RESET_TIME);
+            }
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
+            let plan = plan_write(part, &identity.candidates, &now, wanted)?;
+            if plan.forms.is_empty() {
+                break;
+            }
+            for form in &plan.forms {
+                self.send_surely(form, Persistence::NonVolatile)?;
+            }
+        }
+        Ok(())
     }
 
     /// The volatile trial.
@@ -266,6 +307,7 @@ impl Session {
             for form in back.map(|plan| plan.forms).unwrap_or_default() {
                 self.send_surely(&form, Persistence::Volatile)?;
             }
+            self.settle(identity, part, before)?;
         }
         outcome
     }

@@ -17,7 +17,9 @@ const LADDER: [u32; 7] = [921_600, 460_800, 230_400, 115_200, 57_600, 38_400, 19
 const RESYNC_TRIES: u32 = 5;
 const RECONNECT_ATTEMPTS: u32 = 5;
 /// Repetitions of a request that is safe to repeat.
-const REPEATS: u32 = 4;
+const REPEATS: u32 = 6;
+/// The line may damage what brings the loader back, too.
+const RECOVERIES_MAX: u32 = 3;
 const LOOKS_MAX: u32 = 8;
 /// A loader that still waits for the rest of a damaged frame, or works on a command, needs so long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -75,7 +77,7 @@ impl Session {
         self.damaged_count > 0 || self.recovery_count > 0
     }
 
-    /// Runs `work`, which must be safe to repeat, up to five times as long as the line is the
+    /// Runs `work`, which must be safe to repeat, up to seven times as long as the line is the
     /// trouble; brings the loader back in between.
     ///
     /// # Errors
@@ -105,6 +107,16 @@ impl Session {
     /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub that this session did not
     /// start. One that it did start is uploaded again.
     pub fn recover(&mut self, slower: bool) -> Result<(), SessionError> {
+        for _ in 1..RECOVERIES_MAX {
+            match self.recover_once(slower) {
+                Err(error) if error.is_line_trouble() => {}
+                other => return other,
+            }
+        }
+        self.recover_once(slower)
+    }
+
+    fn recover_once(&mut self, slower: bool) -> Result<(), SessionError> {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
         self.discard_input()?;

@@ -24,6 +24,8 @@ const BLOCK_BYTES_MIN: u32 = 0x100;
 const REPAIRS_MAX: u32 = 3;
 /// A read of so many bytes is repeated as a whole.
 const READ_BYTES: u32 = 256;
+/// One request, once the line has damaged something.
+const READ_BYTES_BAD_LINE: u32 = 64;
 
 /// What need not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -311,18 +313,30 @@ impl Session {
         Ok(Cow::Owned(wider))
     }
 
-    /// Reads in small pieces, each again if need be, until the loader's digest agrees: responses
-    /// carry no checksum.
+    /// Reads in small pieces, each again if need be. On a bad line two readings of a piece have to
+    /// agree, because responses carry no checksum.
+    pub(crate) fn read_carefully(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
+        let mut data = Vec::with_capacity(len as usize);
+        let mut at = offset;
+        while at < offset + len {
+            // A stub's stream has a digest of its own.
+            let step = match self.dialect() {
+                Dialect::Rom if self.line_was_bad() => READ_BYTES_BAD_LINE,
+                Dialect::Rom => READ_BYTES,
+                Dialect::Stub => BLOCK_BYTES,
+            };
+            let part = step.min(offset + len - at);
+            data.extend(self.look(|session| session.read_flash(at, part, &mut |_| {}))?);
+            at += part;
+        }
+        Ok(data)
+    }
+
+    /// Reads until the loader's digest agrees.
     pub(crate) fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
-        let mut data = Vec::new();
         for _ in 0..=REPAIRS_MAX {
-            data.clear();
-            for piece in steps(&(offset..offset + len), READ_BYTES) {
-                data.extend(self.repeat(|session| {
-                    session.read_flash(piece.start, piece.end - piece.start, &mut |_| {})
-                })?);
-            }
-            let digest = self.repeat(|session| session.flash_md5(offset, len))?;
+            let data = self.read_carefully(offset, len)?;
+            let digest = self.look(|session| session.flash_md5(offset, len))?;
             if Digest(digest) == Digest::of(&data) {
                 return Ok(data);
             }

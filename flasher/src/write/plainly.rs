@@ -54,7 +54,7 @@ impl Session {
             let next = (at / CHUNK_BYTES + 1).saturating_mul(CHUNK_BYTES).min(end);
             let bytes = slice(image, &(at..next));
             if bytes.iter().any(|byte| *byte != 0xff) {
-                self.program_chunk(at, bytes)?;
+                self.repeat(|session| session.program_chunk(at, bytes))?;
                 sent += bytes.len() as u64;
             }
             at = next;
@@ -66,6 +66,10 @@ impl Session {
 
     /// Programs up to 64 bytes of one page and waits for the flash.
     fn program_chunk(&mut self, address: u32, bytes: &[u8]) -> Result<(), SessionError> {
+        if self.line_was_bad() {
+            // A long request has little chance, and a damaged pause could last half an hour.
+            return self.program_bytes(address, bytes);
+        }
         let status = self.spi_batch(&[
             (Instruction::new(opcode::WRITE_ENABLE), TRANSFER_US),
             (Instruction::new(opcode::PAGE_PROGRAM).at(address).writing(bytes), PROGRAM_US),

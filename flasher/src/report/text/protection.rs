@@ -217,7 +217,16 @@ fn write_guard(out: &mut dyn Write, report: &GuardReport) -> io::Result<()> {
             report.before, report.after
         )?;
     }
-    for form in &report.restored {
+    if report.protection_set {
+        let now = if report.restored.is_empty() { "it is still there" } else { "undone" };
+        writeln!(
+            out,
+            "A damaged request made the ROM loader protect the flash of {part} ({now}; registers \
+             {} before, {} now)",
+            report.before, report.after
+        )?;
+    }
+    for form in report.restored.iter().filter(|_| !report.protection_set) {
         writeln!(out, "The ROM loader had cleared QE; written back by {form}")?;
     }
     if report.quad_enable_lost {
