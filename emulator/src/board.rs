@@ -93,6 +93,7 @@ pub struct Board<F> {
     probe: Option<Probe>,
     program_end: Option<GuestEnd>,
     ended_instructions: u64,
+    receives_one_by_one: bool,
     rom: Option<Arc<RomImage>>,
 }
 
@@ -114,6 +115,7 @@ impl<F: SpiDevice> Board<F> {
             probe: None,
             program_end: None,
             ended_instructions: 0,
+            receives_one_by_one: false,
             rom: None,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);

@@ -352,6 +352,9 @@ pub(crate) enum Via {
 pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,
+    /// Send compressed data even where the line is faster than the compressor (a PTY, a socket)
+    #[arg(long, conflicts_with = "no_compress")]
+    pub(crate) compress: bool,
     /// Send the bytes as they are
     #[arg(long)]
     pub(crate) no_compress: bool,

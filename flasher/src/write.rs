@@ -40,7 +40,7 @@ use std::fmt;
 use esp_protocol::MD5_BYTES;
 use serde::{Serialize, Serializer};
 
-pub use image::{Check, Skip, Transfer, WriteOptions};
+pub use image::{Check, Compression, Skip, Transfer, WriteOptions};
 pub use prepared::{Image, Prepared};
 pub use transfer::WriteReport;
 

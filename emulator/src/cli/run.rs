@@ -361,7 +361,7 @@ impl Running {
                 bytes.extend(chunk.iter().take(count));
                 *open = count > 0;
             }
-            Line::Pty(port) => port.read(&mut bytes)?,
+            Line::Pty(port) => port.read(&mut bytes, true)?,
         }
         self.received_bytes += bytes.len() as u64;
         let now = self.board.now();

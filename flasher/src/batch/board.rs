@@ -14,7 +14,7 @@ use crate::{
     protect::{ChangeError, Guard, PlanError, Protected, Trial},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Cause, LineTrouble, Session, SessionError},
-    write::{Check, Image, Skip, Transfer, WriteError, WriteOptions},
+    write::{Check, Compression, Image, Skip, Transfer, WriteError, WriteOptions},
 };
 
 const CONNECT_ATTEMPTS: u32 = 7;
@@ -300,7 +300,7 @@ impl Job<'_> {
         transfer: Transfer,
     ) -> Result<(), (&'i Image, WriteError)> {
         let options = WriteOptions {
-            compress: true,
+            compression: Compression::WhereItPays,
             skip: if self.plan.diff { Skip::Unchanged } else { Skip::Nothing },
             check: if self.plan.read_back { Check::ReadBack } else { Check::Digest },
             transfer,

@@ -8,7 +8,9 @@ use esp32_flasher::{
     input::{self, InputError},
     preflight::Changer,
     protect::Guard,
-    write::{Check, Digest, Image, Prepared, Skip, Transfer, WriteError, WriteOptions},
+    write::{
+        Check, Compression, Digest, Image, Prepared, Skip, Transfer, WriteError, WriteOptions,
+    },
 };
 
 use super::{board::Board, doctor, gate};
@@ -110,13 +112,18 @@ fn write_images(
         (_, true) => Check::ReadBack,
         _ => Check::Digest,
     };
-    let options = WriteOptions { compress: !args.no_compress, skip, check, transfer };
+    let compression = match (args.compress, args.no_compress) {
+        (true, _) => Compression::Always,
+        (_, true) => Compression::Never,
+        _ => Compression::WhereItPays,
+    };
+    let options = WriteOptions { compression, skip, check, transfer };
     for image in images {
         let observer = &mut |progress| report.progress(progress);
         let done = board.session.write_image(image, options, observer)?;
         report.say(&Event::Written { file: &image.name, offset: image.offset, report: done })?;
-        if check != Check::None {
-            report.say(&verified(image))?;
+        if let Some(md5) = done.digest {
+            report.say(&verified(image, md5))?;
         }
     }
     Ok(())
@@ -148,15 +155,14 @@ pub(super) fn verify(
     for image in images {
         let prepared = Prepared::new(image, board.session.dialect(), false);
         board.session.repeat(|session| session.verify(&prepared))?;
-        report.say(&verified(image))?;
+        report.say(&verified(image, prepared.digest))?;
     }
     Ok(())
 }
 
-fn verified(image: &Image) -> Event<'_> {
+fn verified(image: &Image, md5: Digest) -> Event<'_> {
     let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
-    let (offset, md5) = (image.offset, Digest::of(&image.data));
-    Event::Verified { file: &image.name, offset, len, md5 }
+    Event::Verified { file: &image.name, offset: image.offset, len, md5 }
 }
 
 pub(super) fn read(

@@ -193,7 +193,7 @@ fn write_written(
     offset: u32,
     report: &WriteReport,
 ) -> io::Result<()> {
-    let WriteReport { bytes, skipped, wire_bytes, elapsed, restarts, baud } = report;
+    let WriteReport { bytes, skipped, wire_bytes, elapsed, restarts, baud, digest: _ } = report;
     let seconds = elapsed.as_secs_f64();
     write!(
         out,

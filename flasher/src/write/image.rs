@@ -5,7 +5,10 @@ use std::{borrow::Cow, ops::Range};
 
 use esp_protocol::response::Dialect;
 
-use super::{Digest, Image, Mismatch, Prepared, WriteError, WriteReport};
+use super::{
+    Digest, Image, Mismatch, WriteError, WriteReport,
+    prepared::{Piece, pieces},
+};
 use crate::{
     flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
     identity::Identity,
@@ -83,11 +86,24 @@ impl Transfer {
     }
 }
 
+/// What goes over the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Compressed data, unless the line is faster than a compressor
+    /// ([`Session::line_outruns_rate`]).
+    #[default]
+    WhereItPays,
+    /// Compressed data where that is shorter.
+    Always,
+    /// The bytes as they are.
+    Never,
+}
+
 /// How to write an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Send compressed data where that is shorter.
-    pub compress: bool,
+    /// What goes over the line.
+    pub compression: Compression,
     /// What to leave out.
     pub skip: Skip,
     /// How to check the result.
@@ -99,7 +115,7 @@ pub struct WriteOptions {
 impl Default for WriteOptions {
     fn default() -> Self {
         Self {
-            compress: true,
+            compression: Compression::default(),
             skip: Skip::Nothing,
             check: Check::Digest,
             transfer: Transfer::Loader,
@@ -158,23 +174,29 @@ impl Session {
         let start = self.port().now();
         let recoveries_before = self.recovery_count();
         let damaged_before = self.damaged_count();
-        let asked = whole(image);
-        let image = match options.skip {
+        let asked = image;
+        let wider = match options.skip {
             Skip::Unchanged => self.with_neighbours(image)?,
             Skip::Nothing | Skip::Right => Cow::Borrowed(image),
         };
-        let image = image.as_ref();
+        let image = wider.as_ref();
         let left = match options.skip {
             Skip::Nothing => vec![whole(image)],
             Skip::Right | Skip::Unchanged => self.wrong_sectors(image, &[whole(image)])?,
         };
         let total = bytes(&left);
-        let WriteOptions { compress, transfer, .. } = options;
+        let compress = match options.compression {
+            Compression::WhereItPays => !self.line_outruns_rate(),
+            Compression::Always => true,
+            Compression::Never => false,
+        };
+        let transfer = options.transfer;
         let mut work = Work { image, compress, transfer, total, wire_bytes: 0, restarts: 0 };
         self.write_ranges(&mut work, left, observer)?;
-        for round in 0.. {
+        let mut round = 0;
+        let digest = loop {
             let error = match self.check(image, options.check) {
-                Ok(()) => break,
+                Ok(digest) => break digest,
                 Err(error) => error,
             };
             let line_was_bad = work.restarts > 0
@@ -185,14 +207,19 @@ impl Session {
             }
             let left = self.wrong_sectors(image, &[whole(image)])?;
             self.write_ranges(&mut work, left, observer)?;
-        }
+            round += 1;
+        };
         Ok(WriteReport {
-            bytes: u64::from(asked.end - asked.start),
+            bytes: bytes(&[whole(asked)]),
             skipped: bytes(&[whole(image)]) - total,
             wire_bytes: work.wire_bytes,
             elapsed: self.port().now().saturating_sub(start),
             restarts: work.restarts + (self.recovery_count() - recoveries_before),
             baud: self.baud(),
+            digest: digest.map(|digest| match wider {
+                Cow::Borrowed(_) => digest,
+                Cow::Owned(_) => Digest::of(&asked.data),
+            }),
         })
     }
 
@@ -240,20 +267,18 @@ impl Session {
             let mut at = range.start;
             while at < range.end {
                 let end = range.end.min(at.saturating_add(span));
-                let data = slice(work.image, &(at..end)).to_vec();
-                let piece = Image { name: String::new(), offset: at, data };
+                let data = slice(work.image, &(at..end));
                 let observer = &mut |progress: Progress| {
                     let done = (done + progress.done).min(total);
                     observer(Progress { phase: Phase::Write, offset, done, total });
                 };
                 match work.transfer {
                     Transfer::Loader => {
-                        let prepared = Prepared::new(&piece, self.dialect(), work.compress);
-                        let report = self.write(&prepared, observer)?;
-                        work.wire_bytes += report.wire_bytes;
-                        work.restarts += report.restarts;
+                        let pieces = pieces(at, data, self.dialect(), work.compress);
+                        work.restarts += self.write_pieces(at, &pieces, observer)?;
+                        work.wire_bytes += pieces.iter().map(Piece::wire_bytes).sum::<u64>();
                     }
-                    Transfer::Plain => work.wire_bytes += self.write_plainly(&piece, observer)?,
+                    Transfer::Plain => work.wire_bytes += self.write_plainly(at, data, observer)?,
                 }
                 done += u64::from(end - at);
                 at = end;
@@ -296,9 +321,24 @@ impl Session {
     }
 
     fn holds(&mut self, image: &Image, range: &Range<u32>) -> Result<bool, SessionError> {
+        let (file, flash) = self.digests(image, range)?;
+        Ok(flash == file)
+    }
+
+    /// Digests of `range` in the image and in the flash, computed by both sides at once.
+    fn digests(
+        &mut self,
+        image: &Image,
+        range: &Range<u32>,
+    ) -> Result<(Digest, Digest), SessionError> {
         let len = range.end - range.start;
-        let flash = self.repeat(|session| session.flash_md5(range.start, len))?;
-        Ok(Digest(flash) == Digest::of(slice(image, range)))
+        let mut file = None;
+        let flash = self.repeat(|session| {
+            session.flash_md5_while(range.start, len, || {
+                file.get_or_insert_with(|| Digest::of(slice(image, range)));
+            })
+        })?;
+        Ok((file.unwrap_or_else(|| Digest::of(slice(image, range))), Digest(flash)))
     }
 
     /// The image up to the end of its last sector, with what the flash holds there.
@@ -344,19 +384,17 @@ impl Session {
         Err(ReadError::Damaged)
     }
 
-    fn check(&mut self, image: &Image, check: Check) -> Result<(), WriteError> {
+    fn check(&mut self, image: &Image, check: Check) -> Result<Option<Digest>, WriteError> {
         if check == Check::None {
-            return Ok(());
+            return Ok(None);
         }
         let whole = whole(image);
-        let len = whole.end - whole.start;
-        let file = Digest::of(&image.data);
-        let flash = self.repeat(|session| session.flash_md5(whole.start, len)).map(Digest)?;
-        if flash != file {
-            return Err(mismatch(&whole, file, flash));
+        let (whole_file, flash) = self.digests(image, &whole)?;
+        if flash != whole_file {
+            return Err(mismatch(&whole, whole_file, flash));
         }
         if check == Check::Digest {
-            return Ok(());
+            return Ok(Some(whole_file));
         }
         for sector in steps(&whole, SECTOR_BYTES) {
             let held = self.read_proven(sector.start, sector.end - sector.start)?;
@@ -365,7 +403,7 @@ impl Session {
                 return Err(mismatch(&sector, Digest::of(file), Digest::of(&held)));
             }
         }
-        Ok(())
+        Ok(Some(whole_file))
     }
 }
 
@@ -394,7 +432,7 @@ fn steps(range: &Range<u32>, step: u32) -> impl Iterator<Item = Range<u32>> + us
     })
 }
 
-pub(super) fn slice<'a>(image: &'a Image, range: &Range<u32>) -> &'a [u8] {
+fn slice<'a>(image: &'a Image, range: &Range<u32>) -> &'a [u8] {
     let at = |address: u32| address.saturating_sub(image.offset) as usize;
     image.data.get(at(range.start)..at(range.end)).unwrap_or_default()
 }

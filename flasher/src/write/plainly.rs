@@ -7,13 +7,12 @@
 
 use std::time::Duration;
 
-use super::{WriteError, image::slice};
+use super::WriteError;
 use crate::{
     flash::{EraseError, ReadError, SECTOR_BYTES},
     progress::{Observer, Phase, Progress},
     session::{Session, SessionError},
     spi::{Instruction, STATUS_WIP, opcode},
-    write::Image,
 };
 
 /// What the controller's buffer holds.
@@ -25,7 +24,7 @@ const TRANSFER_US: u32 = 60;
 const PROGRAM_US: u32 = 800;
 
 impl Session {
-    /// Erases the sectors of `image` and programs it; returns the bytes that went over the line as
+    /// Erases the sectors from `offset` on and programs `data`; returns the bytes that went over the line as
     /// data. Compare afterwards.
     ///
     /// # Errors
@@ -33,12 +32,13 @@ impl Session {
     /// [`WriteError::NotTaken`] if an erase was refused, and those of [`Session::spi`].
     pub fn write_plainly(
         &mut self,
-        image: &Image,
+        offset: u32,
+        data: &[u8],
         observer: Observer<'_>,
     ) -> Result<u64, WriteError> {
-        let total = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
+        let total = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let erase = total.next_multiple_of(SECTOR_BYTES);
-        self.erase_region(image.offset, erase, &mut |_| {}).map_err(|error| match error {
+        self.erase_region(offset, erase, &mut |_| {}).map_err(|error| match error {
             EraseError::Session(error) => error.into(),
             EraseError::Refused { offset, .. } => WriteError::NotTaken { offset },
             EraseError::Unaligned { offset, len } | EraseError::Range { offset, len, .. } => {
@@ -47,19 +47,20 @@ impl Session {
             }
         })?;
         let mut sent = 0;
-        let mut at = image.offset;
-        let end = image.offset.saturating_add(total);
+        let mut at = offset;
+        let end = offset.saturating_add(total);
         while at < end {
             // Chunks end on multiples of their size, so none crosses a page.
             let next = (at / CHUNK_BYTES + 1).saturating_mul(CHUNK_BYTES).min(end);
-            let bytes = slice(image, &(at..next));
+            let bytes =
+                data.get((at - offset) as usize..(next - offset) as usize).unwrap_or_default();
             if bytes.iter().any(|byte| *byte != 0xff) {
                 self.repeat(|session| session.program_chunk(at, bytes))?;
                 sent += bytes.len() as u64;
             }
             at = next;
-            let (done, total) = (u64::from(at - image.offset), u64::from(total));
-            observer(Progress { phase: Phase::Write, offset: image.offset, done, total });
+            let (done, total) = (u64::from(at - offset), u64::from(total));
+            observer(Progress { phase: Phase::Write, offset, done, total });
         }
         Ok(sent)
     }
