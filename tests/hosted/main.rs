@@ -22,6 +22,8 @@ mod exec;
 mod instant;
 // The look-alike of QEMU.
 mod qemu;
+// The flasher through stubs of esptool.
+mod own_stub;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.
