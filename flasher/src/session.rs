@@ -27,6 +27,7 @@ pub use recover::LineTrouble;
 use crate::{
     port::{Port, PortError},
     reset::ResetStrategy,
+    stub::Stub,
 };
 
 /// Longest frame that a loader sends: a stub's read packet.
@@ -79,6 +80,8 @@ pub struct Session {
     strategies: Vec<ResetStrategy>,
     /// No wait lasts beyond this point of the port's clock.
     deadline: Option<Duration>,
+    /// The stub that was started, to do so again after a reset.
+    pub(crate) stub: Option<Arc<Stub>>,
     line_outruns_rate: bool,
     pub(crate) spi_idle: Option<crate::spi::IdleRegisters>,
     pub(crate) flash_bytes: Option<u32>,
@@ -101,6 +104,7 @@ impl Session {
             baud: CONNECT_BAUD,
             strategies: Vec::new(),
             deadline: None,
+            stub: None,
             line_outruns_rate: false,
             spi_idle: None,
             flash_bytes: None,
@@ -150,6 +154,16 @@ impl Session {
     /// Lets everything fail with [`Cause::DeadlinePassed`] from `deadline` of the port's clock on.
     pub fn set_deadline(&mut self, deadline: Option<Duration>) {
         self.deadline = deadline;
+    }
+
+    /// Runs `work` with at least `time`, even if the deadline is nearer: for what has to be put back.
+    pub(crate) fn with_time<T>(&mut self, time: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        let deadline = self.deadline;
+        let least = self.port.now() + time;
+        self.deadline = deadline.map(|deadline| deadline.max(least));
+        let result = work(self);
+        self.deadline = deadline;
+        result
     }
 
     /// The port.
@@ -322,9 +336,13 @@ impl Session {
     ///
     /// As [`Self::command`], and [`Cause::Port`] if the port does not do the rate.
     pub fn change_baud(&mut self, old: u32, new: u32) -> Result<(), SessionError> {
+        let step = Step::Command(Opcode::ChangeBaudrate);
+        if !self.port.has_rate() {
+            // Before the chip is told: it would be out of reach.
+            return self.set_host_baud(new, step);
+        }
         let old = if self.dialect == Dialect::Stub { old } else { 0 };
         self.command(&Request::ChangeBaudrate { new, old }, COMMAND_TIMEOUT)?;
-        let step = Step::Command(Opcode::ChangeBaudrate);
         self.set_host_baud(new, step)?;
         self.port.wait(BAUD_SETTLE);
         self.discard_input()

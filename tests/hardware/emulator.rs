@@ -1,10 +1,13 @@
 //! Boards that are served for the suite's own tests.
 
-use std::path::PathBuf;
+use std::{net::SocketAddr, path::PathBuf};
 
 use esp32_emulator::{
     case::{CaseBoard, LoadedBoard},
-    transport::server::{Handle, Options, Server},
+    transport::{
+        server::{Handle, Options, Server},
+        tcp::listen_address,
+    },
 };
 use spi_nor::part::RegisterName;
 
@@ -20,9 +23,10 @@ pub(crate) fn old_content(len: usize) -> Vec<u8> {
     (0..len).map(|_| random.u8(..)).collect()
 }
 
-/// A board on a PTY in this process.
+/// A board on a PTY in this process, and behind RFC 2217.
 pub(crate) struct Served {
     handle: Handle<CaseBoard>,
+    network: SocketAddr,
 }
 
 impl Served {
@@ -31,8 +35,15 @@ impl Served {
         let mut board = board.into_board().expect("the board powers on");
         let end = board.flash().nor().part().capacity_bytes;
         board.flash_mut().nor_mut().load_image(end - 0x1_0000, &old_content(0x1_0000));
-        let server = Server::open(board, &Options::default()).expect("a PTY");
-        Self { handle: server.into_thread().expect("a thread") }
+        let mut server = Server::open(board, &Options::default()).expect("a PTY");
+        let any = listen_address("0").expect("a port");
+        let network = server.fronts().listen_rfc2217(any).expect("loopback is there");
+        Self { handle: server.into_thread().expect("a thread"), network }
+    }
+
+    /// The port on the network.
+    pub(crate) fn network_port(&self) -> String {
+        format!("rfc2217://{}", self.network)
     }
 
     /// The path of the PTY.

@@ -60,6 +60,18 @@ fn on_a_pty_everything_passes_and_agrees_with_the_emulator() {
 }
 
 #[test]
+fn over_rfc_2217_everything_passes_resets_included() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let board = Served::new(LoadedBoard::with_part("W25Q32JV"));
+    let mut settings = settings(&board.network_port(), &folder);
+    settings.allow_status_writes = true;
+    let (verdict, log) = run_quietly(&settings, steps::ALL);
+    assert!(verdict.is_good(&settings), "{log}");
+    assert_eq!(verdict.skipped, ["write through the loader, compressed"], "{log}");
+    assert_restored(&board);
+}
+
+#[test]
 fn quad_enable_is_not_lost_and_nothing_is_written_without_leave() {
     let folder = tempfile::tempdir().expect("a folder");
     let mut loaded = LoadedBoard::with_part("W25Q32JV");

@@ -28,7 +28,7 @@ use crate::{
     transport::{device::SerialDevice, server::Server},
 };
 
-use super::{BoardArgs, CliError};
+use super::{BoardArgs, CliError, trace_log};
 
 /// File name of the preload library.
 const SHIM_NAME: &str = "libmodem_shim.so";
@@ -50,6 +50,9 @@ pub(super) struct ExecArgs {
     /// An entry of the board's trace must contain this text in the end.
     #[arg(long, value_name = "TEXT")]
     expect_trace: Vec<String>,
+    /// Write what happens on the board to this file, one line an event; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
     /// A PTY without modem lines: nothing is preloaded into the client.
     #[arg(long)]
     no_lines: bool,
@@ -185,6 +188,9 @@ impl ExecArgs {
     pub(super) fn run(self) -> Result<ExitCode, CliError> {
         let mut server = self.board.open(None)?;
         self.board.net.open(server.fronts())?;
+        if let Some(path) = &self.trace {
+            trace_log::attach(&mut server, path, false)?;
+        }
         let exec = Exec {
             client: self.client,
             alias: self.alias,

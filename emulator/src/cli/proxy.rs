@@ -136,7 +136,7 @@ impl Proxy {
         let mut header = header(ClockKind::Virtual);
         header.board = self.hint();
         let stored = move |board: &mut CaseBoard| match &store {
-            Some(store) => store.store(board.flash_mut().nor_mut()).map_err(io::Error::other),
+            Some(store) => store.store(board).map_err(io::Error::other),
             None => Ok(()),
         };
         self.serve(board, self.board.pace(), &header, stored, stop, out)

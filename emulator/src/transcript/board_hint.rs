@@ -1,7 +1,5 @@
 //! Which virtual board a transcript is to be graded against.
 
-use std::path::PathBuf;
-
 use serde::{Deserialize, Serialize};
 
 use crate::case::{self, CaseError, LoadedBoard};
@@ -72,7 +70,10 @@ impl BoardHint {
                 if file.flash.part_file.is_some() || file.flash.image.file.is_some() {
                     return Err(HintError::Path);
                 }
-                LoadedBoard { origin: "transcript".to_owned(), folder: PathBuf::from("."), file }
+                let mut board = LoadedBoard::with_part("");
+                "transcript".clone_into(&mut board.origin);
+                board.file = file;
+                board
             }
             _ => return Err(HintError::One),
         };

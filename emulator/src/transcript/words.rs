@@ -89,7 +89,7 @@ pub fn register_name(address: u32) -> String {
             return format!("{name}_W{}", (offset - 0x80) / 4);
         }
     }
-    let word = address.wrapping_sub(address::EFUSE_BLOCK0);
+    let word = address.wrapping_sub(address::EFUSE);
     match address {
         address::CHIP_MAGIC => "CHIP_MAGIC".to_owned(),
         address::GPIO_STRAP => "GPIO_STRAP".to_owned(),

@@ -80,6 +80,14 @@ impl Port for RecordingPort {
         }
     }
 
+    fn has_served_lines(&self) -> bool {
+        self.inner.has_served_lines()
+    }
+
+    fn has_rate(&self) -> bool {
+        self.inner.has_rate()
+    }
+
     fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
         self.inner.set_baud(baud)?;
         self.record(&Event::Baud(baud))

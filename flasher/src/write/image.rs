@@ -3,12 +3,16 @@
 
 use std::{borrow::Cow, ops::Range};
 
+use esp_protocol::response::Dialect;
+
 use super::{
     Digest, Image, Mismatch, WriteError, WriteReport,
     prepared::{Piece, pieces},
 };
 use crate::{
     flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
+    identity::Identity,
+    preflight::Changer,
     progress::{Observer, Phase, Progress},
     session::{LineTrouble, Session, SessionError},
 };
@@ -23,6 +27,8 @@ const BLOCK_BYTES_MIN: u32 = 0x100;
 const REPAIRS_MAX: u32 = 3;
 /// A read of so many bytes is repeated as a whole.
 const READ_BYTES: u32 = 256;
+/// One request, once the line has damaged something.
+const READ_BYTES_BAD_LINE: u32 = 64;
 
 /// What need not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -48,6 +54,38 @@ pub enum Check {
     ReadBack,
 }
 
+/// Who erases and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transfer {
+    /// The loader, by its own write commands.
+    #[default]
+    Loader,
+    /// Plain flash instructions: slower, and nothing is sent that a part could take for something
+    /// else ([`Session::write_plainly`]).
+    Plain,
+}
+
+impl Transfer {
+    /// The loader's write, unless its own probe would put the flash into the four-line mode on any
+    /// part that this can be. What a stub sends is not known: who uploads one has chosen it.
+    #[must_use]
+    pub fn for_flash(identity: &Identity, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Rom if identity.entered_by_rom_probe().is_some() => Self::Plain,
+            Dialect::Rom | Dialect::Stub => Self::Loader,
+        }
+    }
+
+    /// What this does to the registers before it changes cells.
+    #[must_use]
+    pub const fn changer(self, dialect: Dialect) -> Changer {
+        match (self, dialect) {
+            (Self::Loader, Dialect::Rom) => Changer::RomLoader,
+            (Self::Loader, Dialect::Stub) | (Self::Plain, _) => Changer::AsItIs,
+        }
+    }
+}
+
 /// What goes over the line.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
 pub enum Compression {
@@ -70,11 +108,18 @@ pub struct WriteOptions {
     pub skip: Skip,
     /// How to check the result.
     pub check: Check,
+    /// Who erases and programs.
+    pub transfer: Transfer,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { compression: Compression::default(), skip: Skip::Nothing, check: Check::Digest }
+        Self {
+            compression: Compression::default(),
+            skip: Skip::Nothing,
+            check: Check::Digest,
+            transfer: Transfer::Loader,
+        }
     }
 }
 
@@ -103,6 +148,7 @@ impl LineTrouble for ReadError {
 struct Work<'a> {
     image: &'a Image,
     compress: bool,
+    transfer: Transfer,
     /// Bytes that had to be written at the beginning.
     total: u64,
     wire_bytes: u64,
@@ -144,7 +190,8 @@ impl Session {
             Compression::Always => true,
             Compression::Never => false,
         };
-        let mut work = Work { image, compress, total, wire_bytes: 0, restarts: 0 };
+        let transfer = options.transfer;
+        let mut work = Work { image, compress, transfer, total, wire_bytes: 0, restarts: 0 };
         self.write_ranges(&mut work, left, observer)?;
         let mut round = 0;
         let digest = loop {
@@ -221,13 +268,18 @@ impl Session {
             while at < range.end {
                 let end = range.end.min(at.saturating_add(span));
                 let data = slice(work.image, &(at..end));
-                let pieces = pieces(at, data, self.dialect(), work.compress);
-                let restarts = self.write_pieces(at, &pieces, &mut |progress| {
+                let observer = &mut |progress: Progress| {
                     let done = (done + progress.done).min(total);
                     observer(Progress { phase: Phase::Write, offset, done, total });
-                })?;
-                work.wire_bytes += pieces.iter().map(Piece::wire_bytes).sum::<u64>();
-                work.restarts += restarts;
+                };
+                match work.transfer {
+                    Transfer::Loader => {
+                        let pieces = pieces(at, data, self.dialect(), work.compress);
+                        work.restarts += self.write_pieces(at, &pieces, observer)?;
+                        work.wire_bytes += pieces.iter().map(Piece::wire_bytes).sum::<u64>();
+                    }
+                    Transfer::Plain => work.wire_bytes += self.write_plainly(at, data, observer)?,
+                }
                 done += u64::from(end - at);
                 at = end;
             }
@@ -301,23 +353,35 @@ impl Session {
         Ok(Cow::Owned(wider))
     }
 
-    /// Reads in small pieces, each again if need be, until the loader's digest agrees: responses
-    /// carry no checksum.
-    fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, WriteError> {
-        let mut data = Vec::new();
+    /// Reads in small pieces, each again if need be. On a bad line two readings of a piece have to
+    /// agree, because responses carry no checksum.
+    pub(crate) fn read_carefully(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
+        let mut data = Vec::with_capacity(len as usize);
+        let mut at = offset;
+        while at < offset + len {
+            // A stub's stream has a digest of its own.
+            let step = match self.dialect() {
+                Dialect::Rom if self.line_was_bad() => READ_BYTES_BAD_LINE,
+                Dialect::Rom => READ_BYTES,
+                Dialect::Stub => BLOCK_BYTES,
+            };
+            let part = step.min(offset + len - at);
+            data.extend(self.look(|session| session.read_flash(at, part, &mut |_| {}))?);
+            at += part;
+        }
+        Ok(data)
+    }
+
+    /// Reads until the loader's digest agrees.
+    pub(crate) fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
         for _ in 0..=REPAIRS_MAX {
-            data.clear();
-            for piece in steps(&(offset..offset + len), READ_BYTES) {
-                data.extend(self.repeat(|session| {
-                    session.read_flash(piece.start, piece.end - piece.start, &mut |_| {})
-                })?);
-            }
-            let digest = self.repeat(|session| session.flash_md5(offset, len))?;
+            let data = self.read_carefully(offset, len)?;
+            let digest = self.look(|session| session.flash_md5(offset, len))?;
             if Digest(digest) == Digest::of(&data) {
                 return Ok(data);
             }
         }
-        Err(WriteError::Read(ReadError::Damaged))
+        Err(ReadError::Damaged)
     }
 
     fn check(&mut self, image: &Image, check: Check) -> Result<Option<Digest>, WriteError> {

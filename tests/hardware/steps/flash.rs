@@ -6,7 +6,7 @@ use esp32_flasher::{
     flash::SECTOR_BYTES,
     protect::{Guard, after_rom_unlock},
     spi::{Instruction, STATUS_WEL, opcode},
-    write::{Check, Digest, Image, Skip, WriteOptions},
+    write::{Check, Compression, Digest, Image, WriteOptions},
 };
 
 use super::check;
@@ -122,14 +122,14 @@ fn forbidden(bench: &mut Bench) -> Result<Option<String>, Trouble> {
     Ok(Some(format!("{why} (ESP_ALLOW_STATUS_WRITES=1 allows it)")))
 }
 
-fn write(bench: &mut Bench, data: Vec<u8>, compress: bool) -> Result<Outcome, Trouble> {
+fn write(bench: &mut Bench, data: Vec<u8>, compression: Compression) -> Result<Outcome, Trouble> {
     if let Some(why) = forbidden(bench)? {
         return Ok(Outcome::Skipped(why));
     }
     let guard = Guard::before(&mut bench.session, &bench.identity)?;
     let offset = bench.scratch.start;
     let image = Image { name: "pattern".to_owned(), offset, data };
-    let options = WriteOptions { compress, skip: Skip::Nothing, check: Check::ReadBack };
+    let options = WriteOptions { compression, check: Check::ReadBack, ..WriteOptions::default() };
     let written = bench.session.write_image(&image, options, &mut |_| {});
     guard.after(&mut bench.session)?;
     written?;
@@ -138,7 +138,7 @@ fn write(bench: &mut Bench, data: Vec<u8>, compress: bool) -> Result<Outcome, Tr
 
 pub(super) fn loader_write(bench: &mut Bench) -> Result<Outcome, Trouble> {
     // Not whole sectors, and a word short of whole blocks.
-    write(bench, noise(3, SECTOR_BYTES + 0x1fc), false)
+    write(bench, noise(3, SECTOR_BYTES + 0x1fc), Compression::Never)
 }
 
 pub(super) fn loader_write_compressed(bench: &mut Bench) -> Result<Outcome, Trouble> {
@@ -147,5 +147,5 @@ pub(super) fn loader_write_compressed(bench: &mut Bench) -> Result<Outcome, Trou
     }
     let mut data = noise(4, 0x2000);
     data.resize((WINDOW + 0x400) as usize, 0x5a);
-    write(bench, data, true)
+    write(bench, data, Compression::Always)
 }
