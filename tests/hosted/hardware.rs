@@ -2,7 +2,7 @@
 //! flash, parts of 32 MiB, memory that reads back, wrong reset sequences. All clients run with
 //! their default resets.
 
-use std::fs;
+use std::{fmt::Write as _, fs};
 
 use crate::{
     client::Said,
@@ -157,7 +157,10 @@ fn an_encrypted_application_boots_and_reads_as_cipher_text() {
     let python = ESPTOOL_5.python().expect("it was there");
     let program = python.get_program().to_str().expect("UTF-8");
     for (content, boots) in [(&read, true), (&image, false)] {
-        let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
+        let hex = content.iter().fold(String::new(), |mut hex, byte| {
+            let _ = write!(hex, "{byte:02x}");
+            hex
+        });
         let image = format!("[flash.image]\npieces = [{{ at = 0x1000, hex = \"{hex}\" }}]\n");
         let board = Board::new(&format!("{efuses}{image}[chip]\nstrap = 0x13\n"));
         let mut exec = emulator();
