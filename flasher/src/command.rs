@@ -34,6 +34,8 @@ pub(crate) fn run(
         cli.command,
         Command::Batch(_)
             | Command::Reproduce(_)
+            | Command::Matrix(_)
+            | Command::Schema(_)
             | Command::ListPorts
             | Command::Completions { .. }
     );

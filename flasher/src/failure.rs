@@ -119,6 +119,8 @@ pub(crate) enum Failure {
     BadJournal { path: PathBuf, cause: serde_json::Error },
     #[error("cannot write {}: {cause}", .path.display())]
     File { path: PathBuf, cause: io::Error },
+    #[error("--record is for commands on one board")]
+    NothingToRecord,
     #[error("cannot print or catch signals: {0}")]
     Io(#[from] io::Error),
 }
