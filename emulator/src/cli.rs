@@ -2,16 +2,18 @@
 
 mod error;
 pub mod exec;
+mod explain;
 pub mod farm;
+mod map;
 mod part_report;
 pub mod qemu;
 pub mod run;
+mod show;
 mod trace_log;
 
 pub use error::CliError;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
@@ -24,7 +26,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::{
     board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
-    persist::ImageStore,
+    persist::BoardStore,
     transport::{
         control::ControlSocket,
         fronts::Fronts,
@@ -80,10 +82,14 @@ Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the 
 standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
 The report goes to the standard error.")]
     Run(run::Run),
+    /// Find what can stand behind observations: play them on every part with every mechanism.
+    #[command(after_help = explain::HELP, after_long_help = explain::LONG_HELP)]
+    Explain(explain::ExplainArgs),
     /// List the built-in cases or parts.
-    List(List),
+    List(show::List),
     /// Show a part or a case with its sources and how sure each fact is.
-    Show(Show),
+    #[command(after_help = show::HELP)]
+    Show(show::Show),
 }
 
 /// Which board.
@@ -112,7 +118,7 @@ struct BoardArgs {
     /// Another mechanism of the case, such as h2.
     #[arg(long)]
     hypothesis: Option<String>,
-    /// Keep the flash in this image file (and IMAGE.state beside it).
+    /// Keep the flash in this image file (beside it IMAGE.state, and IMAGE.efuses once any is burned).
     #[arg(long)]
     flash: Option<PathBuf>,
     /// Run your own dump of the mask ROM (448 KiB raw, or ELF) in place of the native one. An
@@ -208,33 +214,6 @@ enum PaceArg {
     Real,
 }
 
-#[derive(Debug, Args)]
-struct List {
-    /// What to list.
-    #[arg(value_enum)]
-    what: Listed,
-    /// JSON instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Listed {
-    /// Public cases.
-    Cases,
-    /// Flash parts.
-    Parts,
-}
-
-#[derive(Debug, Args)]
-struct Show {
-    /// Name of a part or a case.
-    name: String,
-    /// JSON instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
 impl Cli {
     /// Runs the command, writing its report to `out`.
     ///
@@ -251,6 +230,7 @@ impl Cli {
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::Run(run) => return run.run(out),
+            Command::Explain(explain) => return explain.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }
@@ -282,13 +262,10 @@ impl BoardArgs {
     }
 
     /// The board, its flash in the image file if there is one.
-    fn build(&self) -> Result<(CaseBoard, Option<ImageStore>), CliError> {
+    fn build(&self) -> Result<(CaseBoard, Option<BoardStore>), CliError> {
         let mut board = self.load()?.into_board()?;
-        let store = self
-            .flash
-            .as_deref()
-            .map(|path| ImageStore::open(path, board.flash_mut().nor_mut()))
-            .transpose()?;
+        let store =
+            self.flash.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
         if let Some(path) = &self.rom {
             let bytes = std::fs::read(path)
                 .map_err(|cause| CliError::RomFile { path: path.clone(), cause })?;
@@ -309,7 +286,7 @@ impl BoardArgs {
         let mut server = Server::open(board, &Options { pace, link })?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
-                store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
+                store.store(board).map_err(io::Error::other)
             });
         }
         Ok(server)
@@ -393,95 +370,5 @@ impl ExecArgs {
             no_lines: self.no_lines,
         };
         Ok(ExitCode::from(exec.run(server)?))
-    }
-}
-
-impl List {
-    fn report(&self) -> String {
-        let rows: Vec<(String, String)> = match self.what {
-            Listed::Cases => case::list()
-                .filter_map(|name| case::load(name).ok()?.file.case)
-                .map(|story| (story.name, story.title))
-                .collect(),
-            Listed::Parts => spi_nor::catalog::names()
-                .filter_map(spi_nor::catalog::part)
-                .map(|part| {
-                    let mib = part.capacity_bytes / (1024 * 1024);
-                    (part.name, format!("{}, {mib} MiB", part.vendor))
-                })
-                .collect(),
-        };
-        if self.json {
-            let rows: Vec<_> = rows
-                .into_iter()
-                .map(|(name, title)| serde_json::json!({ "name": name, "title": title }))
-                .collect();
-            return format!("{}\n", serde_json::Value::from(rows));
-        }
-        rows.into_iter().fold(String::new(), |mut text, (name, title)| {
-            let _ = writeln!(text, "{name:<16} {title}");
-            text
-        })
-    }
-}
-
-impl Show {
-    fn report(&self) -> Result<String, CliError> {
-        if let Some(part) = spi_nor::catalog::part(&self.name) {
-            return Ok(self.part(&part));
-        }
-        match case::load(&self.name) {
-            Ok(board) => Ok(self.case(&board)),
-            Err(_) => Err(CliError::Unknown(self.name.clone())),
-        }
-    }
-
-    fn part(&self, part: &spi_nor::part::Part) -> String {
-        let [maker, kind, size] = part.jedec_id.0;
-        let id = format!("{maker:02x}{kind:02x}{size:02x}");
-        if self.json {
-            let value = serde_json::json!({
-                "name": part.name, "vendor": part.vendor, "jedec-id": id,
-                "capacity-bytes": part.capacity_bytes,
-                "confidence": part.confidence,
-            });
-            return format!("{value}\n");
-        }
-        part_report::text(part)
-    }
-
-    fn case(&self, board: &LoadedBoard) -> String {
-        let Some(story) = &board.file.case else { return String::new() };
-        if self.json {
-            let hypotheses: Vec<_> = board.file.hypotheses.keys().collect();
-            let value = serde_json::json!({
-                "name": story.name, "title": story.title, "sources": story.sources,
-                "board": story.board, "seen": story.seen, "cause": story.cause,
-                "class": story.class, "cure": story.cure, "assumed": story.assumed,
-                "default-hypothesis": story.default_hypothesis, "hypotheses": hypotheses,
-            });
-            return format!("{value}\n");
-        }
-        let mut text = format!("{}: {}\n", story.name, story.title);
-        for source in &story.sources {
-            let _ = writeln!(text, "  {source}");
-        }
-        let _ = write!(
-            text,
-            "Board: {}\n\n{}\n\nCause: {}\n",
-            story.board,
-            story.seen.trim(),
-            story.cause
-        );
-        if !story.assumed.is_empty() {
-            let _ = write!(text, "\nAssumed here, not in the thread:\n{}\n", story.assumed.trim());
-        }
-        for (name, hypothesis) in &board.file.hypotheses {
-            let _ = writeln!(text, "\n[{name}] {}\n{}", hypothesis.title, hypothesis.notes.trim());
-            if let Some(against) = &hypothesis.contradicts {
-                let _ = writeln!(text, "Contradicts the thread: {against}");
-            }
-        }
-        text
     }
 }

@@ -7,6 +7,7 @@ pub mod board;
 pub mod case;
 pub mod cli;
 pub mod control;
+pub mod explain;
 pub mod fault;
 pub mod flash;
 pub mod gdb;

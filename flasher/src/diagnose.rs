@@ -3,6 +3,21 @@
 //! [`Session::examine`] and [`Session::compare`] collect; [`decide`] concludes from [`Evidence`]
 //! alone. It knows the part's data and what the chip answered, nothing else.
 //!
+//! ```
+//! use esp32_flasher::{
+//!     chip::Chip, diagnose::{Cause, Remedy, decide}, identity::Identity, port,
+//!     reset::ResetStrategy, session::Session,
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:wps-locked", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! let chip = Chip::read(&mut session)?;
+//! let identity = Identity::of(session.attach_flash()?);
+//! let diagnosis = decide(&session.examine(&chip, &identity, None, None)?);
+//! assert_eq!((diagnosis.cause, diagnosis.remedy), (Cause::IndividualLocks, Remedy::ProtectClear));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [`Session::examine`]: crate::session::Session::examine
 //! [`Session::compare`]: crate::session::Session::compare
 

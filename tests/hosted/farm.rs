@@ -14,7 +14,7 @@ use esp32_flasher::{
     port,
     reset::ResetStrategy,
     session::Session,
-    write::{Image, WriteOptions},
+    write::{Compression, Image, WriteOptions},
 };
 use serde_json::Value;
 
@@ -42,8 +42,9 @@ impl Farm {
     fn start(folder: &Path, count: usize, more: &str) -> Self {
         let control = folder.join("control");
         let file = folder.join("farm.toml");
+        let control_text = control.display();
         let text = format!(
-            "control = {control:?}\n[[board]]\nname = \"b\"\ncount = {count}\n\
+            "control = \"{control_text}\"\n[[board]]\nname = \"b\"\ncount = {count}\n\
              part = \"W25Q128FV\"\n{more}\n"
         );
         fs::write(&file, text).expect("a file");
@@ -78,7 +79,7 @@ fn flash(port: &str, seed: u64) {
     let mut session = Session::new(port::open(port, 115_200).expect("the port opens"));
     session.connect(&[ResetStrategy::none()], 5).expect("it answers");
     session.attach_flash().expect("it has a flash");
-    let options = WriteOptions { compress: false, ..WriteOptions::default() };
+    let options = WriteOptions { compression: Compression::Never, ..WriteOptions::default() };
     session.write_image(&image, options, &mut |_| {}).expect("it verifies");
 }
 

@@ -12,6 +12,8 @@ mod clients;
 mod emulator;
 // The mask ROM as esptool sees it.
 mod esptool;
+// espefuse against the eFuse controller.
+mod espefuse;
 // espflash, installed from crates.io.
 mod espflash;
 // Clients with all their defaults under `emulator exec`.
@@ -20,6 +22,8 @@ mod exec;
 mod instant;
 // The look-alike of QEMU.
 mod qemu;
+// The flasher through stubs of esptool.
+mod own_stub;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.
@@ -30,6 +34,8 @@ mod rfc2217;
 mod farm;
 // The flasher's RFC 2217 client against pyserial's server.
 mod rfc2217_client;
+// What hardware tests of flashing tools ask for besides.
+mod hardware;
 // esptool with its stubs, executed by the board.
 mod stubs;
 // Issue 915 and what users see on protected parts.

@@ -186,6 +186,9 @@ pub struct Instructions {
     pub power_down: Vec<u8>,
     /// Release from deep power-down, with the device id.
     pub release_power_down: Vec<u8>,
+    /// Second half of the ultra-deep power-down, after [`Self::power_down`]: then only `FFh`, 2 ms
+    /// and a release wake the part (QUIRKS Q33).
+    pub ultra_power_down: Vec<u8>,
     /// Suspend a program or erase.
     pub suspend: Vec<u8>,
     /// Resume it.

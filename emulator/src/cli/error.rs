@@ -3,8 +3,8 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    board::UnknownWiring, case::CaseError, guest::RomImageError, persist::PersistError,
-    transport::tcp::ListenAddressError,
+    board::UnknownWiring, case::CaseError, explain::ExplainError, guest::RomImageError,
+    persist::PersistError, transport::tcp::ListenAddressError,
 };
 
 use super::{exec, qemu, run};
@@ -46,6 +46,9 @@ pub enum CliError {
     /// The program of `run` could not be run.
     #[error(transparent)]
     Run(#[from] run::RunError),
+    /// Observations are wrong.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
@@ -55,6 +58,20 @@ pub enum CliError {
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),
+    /// A map that the part does not have.
+    #[error("{part}: {problem}")]
+    Map {
+        /// The part.
+        part: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// A case has no map; its part has.
+    #[error("{0:?} is a case; --map wants a part, `emulator list parts` names them")]
+    MapOfCase(String),
+    /// A part file is wrong.
+    #[error(transparent)]
+    Part(#[from] spi_nor::PartError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -69,7 +86,11 @@ impl CliError {
             | Self::Exec(_)
             | Self::Run(run::RunError::File { .. })
             | Self::RomFile { .. } => 1,
-            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
+            Self::Map { .. }
+            | Self::MapOfCase(_)
+            | Self::Listen(_)
+            | Self::Qemu(_)
+            | Self::Run(run::RunError::Network) => 2,
             _ => 3,
         })
     }

@@ -15,7 +15,7 @@ use super::CliError;
 use crate::{
     case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
     control::{Control, answer_text},
-    persist::ImageStore,
+    persist::BoardStore,
     transport::{
         client_watch::ClientWatch,
         control::ControlSocket,
@@ -132,13 +132,12 @@ impl Shelf {
         let mut board = loaded.into_board()?;
         let named = |text: &String| PathBuf::from(text.replace("{name}", &name));
         let image = entry.flash.as_ref().map(named);
-        let store =
-            image.map(|path| ImageStore::open(&path, board.flash_mut().nor_mut())).transpose()?;
+        let store = image.map(|path| BoardStore::open(&path, &mut board)).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
         let mut server = Server::open_watched(board, &options, self.watch.as_ref())?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
-                store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
+                store.store(board).map_err(io::Error::other)
             });
         }
         let mut line = json!({

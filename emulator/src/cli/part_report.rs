@@ -135,7 +135,7 @@ fn milliseconds(us: u32) -> String {
 
 fn instructions(part: &Part) -> Vec<String> {
     let table = &part.instructions;
-    let rows: [(&str, &[u8]); 20] = [
+    let rows: [(&str, &[u8]); 21] = [
         ("write enable", &table.write_enable),
         ("write enable for a volatile register write", &table.write_enable_volatile),
         ("enable status write", &table.enable_status_write),
@@ -154,6 +154,7 @@ fn instructions(part: &Part) -> Vec<String> {
         ("reset", &table.reset),
         ("deep power-down", &table.power_down),
         ("release power-down", &table.release_power_down),
+        ("ultra-deep power-down, after the other", &table.ultra_power_down),
         ("suspend", &table.suspend),
         ("resume", &table.resume),
     ];

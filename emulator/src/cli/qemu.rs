@@ -12,7 +12,7 @@ use std::{
 use super::CliError;
 use crate::{
     case::{CaseBoard, LoadedBoard, StrapValue},
-    persist::{ImageStore, PersistError},
+    persist::{BoardStore, PersistError},
     transport::{
         server::{Options, Server},
         tcp::listen_address,
@@ -111,12 +111,13 @@ impl Machine {
         let mut loaded = LoadedBoard::with_part(&part_of(bytes, self.image.as_deref())?);
         loaded.file.chip.strap = self.strap;
         let mut board = loaded.into_board()?;
-        let nor = board.flash_mut().nor_mut();
-        let store = self.image.as_deref().map(|path| ImageStore::open(path, nor)).transpose()?;
+        board.flash_mut().attach_always();
+        let store =
+            self.image.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
         let mut server = Server::open(board, &Options::default())?;
         if let Some(store) = store {
             server.on_change(move |board: &mut CaseBoard| {
-                store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
+                store.store(board).map_err(io::Error::other)
             });
         }
         Ok(server)

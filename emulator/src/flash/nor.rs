@@ -25,10 +25,11 @@ use super::{
     Dirty, FlashState,
     dirty::DirtyLog,
     locks::Locks,
+    permit::Request,
     registers::{Bytes, RegisterMap, index},
 };
 use crate::{
-    spi::{SpiDevice, Transaction},
+    spi::{CommandLines, SpiDevice, Transaction},
     time::{Duration, Instant},
     trace::Trace,
 };
@@ -87,6 +88,16 @@ enum Armed {
     Status,
 }
 
+/// The ultra-deep power-down on top of the ordinary one (QUIRKS Q33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UltraPowerDown {
+    No,
+    /// Nothing but `FFh` is heard.
+    Asleep,
+    /// `FFh` came; the release is heard from then on.
+    WakesAt(Instant),
+}
+
 /// A SPI NOR flash part.
 #[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
@@ -114,6 +125,7 @@ pub struct NorFlash {
     /// The same of the suspended one.
     suspended_before: Before,
     powered_down: bool,
+    ultra_power_down: UltraPowerDown,
     four_line_mode: bool,
     otp_mode: bool,
     four_byte: bool,
@@ -153,6 +165,7 @@ impl NorFlash {
             before: Before::default(),
             suspended_before: Before::default(),
             powered_down: false,
+            ultra_power_down: UltraPowerDown::No,
             four_line_mode: false,
             otp_mode: false,
             four_byte: false,
@@ -245,6 +258,17 @@ impl NorFlash {
     #[must_use]
     pub fn individually_locked(&self, address: u32) -> Option<bool> {
         self.counting_locks().map(|locks| locks.is_locked(address))
+    }
+
+    /// `value` with the bits of a register that no write and no board can set as they are now.
+    pub(crate) fn settable(&self, name: RegisterName, value: u8) -> u8 {
+        let mask = self.part.write_mask(name);
+        self.live[index(name)] & !mask | value & mask
+    }
+
+    /// Whether a program of `range` would be carried out now.
+    pub(crate) fn permits_program(&self, range: &Range<u32>) -> bool {
+        self.permitted(CommandLines::One, &Request::Program(range.clone())).is_ok()
     }
 
     /// Sets all individual locks without permission, as a board file does.

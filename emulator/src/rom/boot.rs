@@ -5,7 +5,11 @@
 //! QE bit.
 
 use super::flash_driver::{self, FlashError};
-use crate::{soc::Machine, spi::SpiDevice, trace::Hang};
+use crate::{
+    soc::Machine,
+    spi::{SpiConnection, SpiDevice},
+    trace::Hang,
+};
 
 /// Where the ROM looks for an image.
 const IMAGE_ADDRESS: u32 = 0x1000;
@@ -94,9 +98,13 @@ impl Header {
     }
 }
 
-/// Boots from flash. `print` is off in the silent modes of ROM-FACTS 1.2.
-pub fn boot<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> FlashBoot {
-    match load(machine, print) {
+/// Boots from the flash on `connection`. `print` is off in the silent modes of ROM-FACTS 1.2.
+pub fn boot<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> FlashBoot {
+    match load(machine, print, connection) {
         Ok(entry) => FlashBoot::Run { entry },
         Err(end) => end,
     }
@@ -108,10 +116,14 @@ fn say<F: SpiDevice>(machine: &mut Machine<F>, print: bool, text: &str) {
     }
 }
 
-fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, FlashBoot> {
-    flash_driver::attach(machine, false)?;
+fn load<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> Result<u32, FlashBoot> {
+    flash_driver::attach(machine, connection, false)?;
     let mut header = Header { bytes: [0; HEADER_BYTES as usize] };
-    read_cached(machine, IMAGE_ADDRESS, &mut header.bytes);
+    machine.read_cached(IMAGE_ADDRESS, &mut header.bytes);
     header.check()?;
     say(machine, print, &header.describe());
     flash_driver::wait_idle(machine)?;
@@ -122,7 +134,7 @@ fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, Flas
     let (end, sum) = load_segments(machine, print, header.bytes[1])?;
     // The checksum is the last byte of the 16-byte row in which the segments end.
     let mut stored = [0];
-    read_cached(machine, end | 0xF, &mut stored);
+    machine.read_cached(end | 0xF, &mut stored);
     if sum != stored[0] {
         let text = format!("csum err:{sum:#04x}!={:#04x}\r\nets_main.c 384 \r\n", stored[0]);
         say(machine, print, &text);
@@ -143,7 +155,7 @@ fn load_segments<F: SpiDevice>(
     let mut sum = CHECKSUM_SEED;
     for _ in 0..count {
         let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-        read_cached(machine, at, &mut header);
+        machine.read_cached(at, &mut header);
         at = at.wrapping_add(SEGMENT_HEADER_BYTES);
         let [a, b, c, d, len @ ..] = header;
         let (target, len) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(len));
@@ -166,7 +178,7 @@ fn load_segment<F: SpiDevice>(
     while done < len {
         let take = (len - done).min(64);
         let piece = &mut piece[..take as usize];
-        read_cached(machine, at.wrapping_add(done), piece);
+        machine.read_cached(at.wrapping_add(done), piece);
         *sum = piece.iter().fold(*sum, |sum, byte| sum ^ byte);
         machine
             .write_bytes(target.wrapping_add(done), piece)
@@ -174,10 +186,4 @@ fn load_segment<F: SpiDevice>(
         done += take;
     }
     Ok(())
-}
-
-/// Reads through the cache's controller.
-fn read_cached<F: SpiDevice>(machine: &mut Machine<F>, address: u32, target: &mut [u8]) {
-    let [_, high, middle, low] = address.to_be_bytes();
-    machine.transfer_cached(&[0x03, high, middle, low], target);
 }

@@ -33,6 +33,9 @@ pub trait SerialDevice {
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
 
+    /// Time is wall time: programs notice each byte when it arrives, which costs more.
+    fn receive_one_by_one(&mut self) {}
+
     /// The client sends a BREAK, where the front end can.
     fn receive_break(&mut self, now: Instant) {
         let _ = now;
@@ -83,6 +86,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         Self::set_host_baud(self, now, baud);
+    }
+
+    fn receive_one_by_one(&mut self) {
+        Self::receive_one_by_one(self);
     }
 
     fn receive_break(&mut self, now: Instant) {

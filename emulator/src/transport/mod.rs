@@ -10,6 +10,7 @@ pub mod line;
 pub mod link;
 pub mod modem;
 pub mod pace;
+mod patience;
 pub mod pty;
 pub mod rfc2217;
 pub mod serprog;

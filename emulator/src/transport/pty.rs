@@ -33,6 +33,8 @@ use super::client_watch::{ClientEvent, ClientWatch, PathWatch};
 const QUEUE_MAX: usize = 1024 * 1024;
 /// Rate of the ROM's banner, in baud.
 const ROM_BAUD: u32 = 115_200;
+/// What one read of a terminal gives at most.
+const LINE_BUFFER_BYTES: usize = 4095;
 /// Bytes taken from the client in one turn.
 const READ_MAX: usize = 64 * 1024;
 
@@ -219,23 +221,35 @@ impl PtyPort {
         let _ = make_raw(&self.master);
     }
 
-    /// Reads what the client has written, without blocking.
+    /// Reads what the client has written, without blocking; with `all` until nothing is left, else
+    /// until the system gives less than it could.
     ///
     /// # Errors
     ///
     /// The PTY is broken; nothing that a client does causes that.
-    pub fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+    pub fn read(&mut self, into: &mut Vec<u8>, all: bool) -> io::Result<()> {
         let mut chunk = [0; 4096];
         while into.len() < READ_MAX {
             match rustix::io::read(&self.master, &mut chunk) {
                 // EIO would mean no client at all, which the kept slave makes impossible.
                 Ok(0) | Err(Errno::AGAIN | Errno::IO) => break,
-                Ok(count) => into.extend_from_slice(&chunk[..count]),
+                Ok(count) => {
+                    into.extend_from_slice(&chunk[..count]);
+                    if !all && count < LINE_BUFFER_BYTES {
+                        break;
+                    }
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Whether bytes of the client can be read, by a look that does not wait for those on their way.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        ioctl_fionread(&self.master).is_ok_and(|count| count > 0)
     }
 
     /// Queues bytes for the client; what finds no room is lost.

@@ -20,6 +20,7 @@ use super::{
     group,
     link::Link,
     pace::{Clock, Pace},
+    patience::Patience,
     pty::PtyPort,
 };
 
@@ -30,6 +31,15 @@ pub struct Options {
     pub pace: Pace,
     /// A symbolic link to the PTY, made at the start and removed at the end.
     pub link: Option<PathBuf>,
+}
+
+/// How much of what the client has written a turn takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    None,
+    /// What is ready; more is told by the next wait.
+    Ready,
+    All,
 }
 
 /// Work for the loop between two turns.
@@ -62,6 +72,7 @@ pub struct Server<D> {
     wake: UnixStream,
     wake_sender: UnixStream,
     stall_wait: time::Duration,
+    patience: Patience,
     /// Events are due that the last turn left for the next.
     more: bool,
     /// Removes the link when the server goes.
@@ -105,10 +116,13 @@ impl<D: SerialDevice> Server<D> {
     ///
     /// As [`Self::open`].
     pub fn open_watched(
-        device: D,
+        mut device: D,
         options: &Options,
         watch: Option<&ClientWatch>,
     ) -> io::Result<Self> {
+        if options.pace == Pace::Real {
+            device.receive_one_by_one();
+        }
         let port = PtyPort::open_watched(watch)?;
         let link =
             options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
@@ -130,6 +144,7 @@ impl<D: SerialDevice> Server<D> {
             wake,
             wake_sender,
             stall_wait: STALL_WAIT_MIN,
+            patience: Patience::default(),
             more: false,
             _link: link,
         })
@@ -180,12 +195,12 @@ impl<D: SerialDevice> Server<D> {
 
     /// The first turn: what the device has to say by itself.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        self.turn(false)
+        self.turn(Input::None)
     }
 
     /// The last turn: what clients have written is heard.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        self.turn(true)?;
+        self.turn(Input::All)?;
         self.tell_quiet()
     }
 
@@ -210,7 +225,8 @@ impl<D: SerialDevice> Server<D> {
         }
         let Self { device, clock, hooks, .. } = self;
         self.fronts.service(device, clock, hooks, wall_now())?;
-        self.turn(event(1).contains(PollFlags::IN))?;
+        let input = if event(1).contains(PollFlags::IN) { Input::Ready } else { Input::None };
+        self.turn(input)?;
         self.serve_modem()?;
         let idle = events.iter().all(PollFlags::is_empty) && !self.more;
         match self.quiet_at {
@@ -237,13 +253,13 @@ impl<D: SerialDevice> Server<D> {
         for _ in 0..MODEM_REQUESTS_MAX {
             let Some(request) = self.fronts.modem_request() else { break };
             // The client waits for its answer, and one turn takes more than a PTY holds.
-            self.turn(true)?;
+            self.turn(Input::All)?;
             self.set_lines(request.lines);
             // A reset begins: where time jumps, the board may have talked for minutes ahead.
             if request.lines.rts && self.clock.jumps() {
                 self.port.discard_output();
             }
-            self.turn(false)?;
+            self.turn(Input::None)?;
             self.fronts.modem_answer(&request);
         }
         Ok(())
@@ -279,6 +295,16 @@ impl<D: SerialDevice> Server<D> {
         [stalled, event, quiet].into_iter().flatten().min()
     }
 
+    /// Until when to look for the client's next bytes before sleeping.
+    pub(super) fn look_until(&self) -> Option<time::Instant> {
+        self.patience.until()
+    }
+
+    /// Whether the client's next bytes are there.
+    pub(super) fn has_input(&self) -> bool {
+        self.port.has_input()
+    }
+
     /// Runs the closures that the handle sent.
     fn run_tasks(&mut self) {
         let mut drain = [0; 64];
@@ -297,22 +323,27 @@ impl<D: SerialDevice> Server<D> {
         self.port.forget_client();
         // What is still to be read may be the last words of the old client or the first ones of the
         // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
-        self.turn(true)?;
+        self.turn(Input::All)?;
         if self.fronts.modem_release() {
             self.set_lines(ControlLines::default());
-            self.turn(false)?;
+            self.turn(Input::None)?;
         }
         Ok(())
     }
 
     /// Moves bytes both ways.
-    fn turn(&mut self, input: bool) -> io::Result<()> {
+    fn turn(&mut self, input: Input) -> io::Result<()> {
         let mut bytes = Vec::new();
-        if input {
-            self.port.read(&mut bytes)?;
+        if input != Input::None {
+            self.port.read(&mut bytes, input == Input::All)?;
         }
-        let out = self.exchange(&bytes)?;
-        self.send(&out, !bytes.is_empty())
+        let begin = wall_now();
+        let out = self.exchange(&bytes, begin)?;
+        self.send(&out, !bytes.is_empty())?;
+        if !bytes.is_empty() {
+            self.patience.heard(begin, wall_now());
+        }
+        Ok(())
     }
 
     /// Sends the board's output. Without a client it is lost, as on an open line; `heard` says that
@@ -332,8 +363,7 @@ impl<D: SerialDevice> Server<D> {
     }
 
     /// Gives the device its input and its time; returns its output, with all changes stored.
-    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let wall = wall_now();
+    fn exchange(&mut self, bytes: &[u8], wall: time::Instant) -> io::Result<Vec<u8>> {
         if !bytes.is_empty() {
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         } else if self.port.has_client() && self.device.next_event().is_some() {
@@ -421,7 +451,7 @@ impl<D: 'static> Handle<D> {
 
 /// The wall clock: the one place of the front end that reads it.
 #[expect(clippy::disallowed_methods, reason = "a transport ties virtual time to the wall clock")]
-fn wall_now() -> time::Instant {
+pub(super) fn wall_now() -> time::Instant {
     time::Instant::now()
 }
 

@@ -6,7 +6,6 @@ use esp32_flasher::{
     chip::Chip,
     exit::Exit,
     identity::Identity,
-    input::InputError,
     port::{self, Port},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
@@ -36,13 +35,13 @@ impl Board {
         interrupt: Arc<AtomicBool>,
         report: &mut Report,
     ) -> Result<Self, Failure> {
-        let stub = global.stub.as_deref().map(read_stub).transpose()?;
+        let stub = global.stub.as_deref().map(Stub::read).transpose()?;
         let name = global.port.as_deref().ok_or(Failure::NoPort)?;
         let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
         let strategies = strategies(&global.before, session.port())?;
         session.set_interrupt_flag(interrupt);
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
-        let chip = Chip::read(&mut session)?;
+        let chip = session.look(Chip::read)?;
         for warning in session.warnings() {
             report.say(&Event::Warning { warning: *warning })?;
         }
@@ -51,14 +50,14 @@ impl Board {
             session.start_stub(&stub, &mut |progress| report.progress(progress))?;
         }
         if global.baud != CONNECT_BAUD {
-            session.change_baud(CONNECT_BAUD, global.baud)?;
+            session.try_baud(global.baud)?;
         }
         Ok(Self { session, chip, port: name.to_owned() })
     }
 
     /// Connects the flash and finds out what it is.
     pub(crate) fn attach(&mut self) -> Result<Identity, Failure> {
-        let id = self.session.attach_flash()?;
+        let id = self.session.look(Session::attach_flash)?;
         if id.is_absent() {
             return Err(Failure::NoFlash(id.jedec));
         }
@@ -82,10 +81,4 @@ fn strategies(before: &str, port: &dyn Port) -> Result<Vec<ResetStrategy>, Failu
         "none" => vec![ResetStrategy::none()],
         steps => vec![steps.parse()?],
     })
-}
-
-fn read_stub(path: &std::path::Path) -> Result<Stub, Failure> {
-    let json = std::fs::read_to_string(path)
-        .map_err(|cause| InputError::File { path: path.to_owned(), cause })?;
-    Ok(Stub::from_json(&json)?)
 }

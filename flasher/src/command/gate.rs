@@ -31,7 +31,10 @@ pub(super) fn pass(
     if gate.no_preflight {
         return Ok(());
     }
-    let found = board.session.preflight(identity, ranges, changer)?;
+    let look = |board: &mut Board| {
+        board.session.look(|session| session.preflight(identity, ranges, changer))
+    };
+    let found = look(board)?;
     report.say(&Event::Preflight { preflight: &found })?;
     if !found.write_enable {
         return Err(Failure::NoWriteEnable);
@@ -46,7 +49,7 @@ pub(super) fn pass(
         return Err(obstacle(board, state));
     }
     protect::clear(board, identity, None, Trial::Auto, report)?;
-    let again = board.session.preflight(identity, ranges, changer)?;
+    let again = look(board)?;
     still_there(board, &again)
 }
 

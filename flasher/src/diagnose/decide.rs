@@ -101,8 +101,14 @@ fn byte_program(evidence: &Evidence) -> Option<Diagnosis> {
 }
 
 fn individual_locks(evidence: &Evidence) -> Option<Diagnosis> {
-    let rules =
-        |state: &&PartState| state.now == Protected::ByLocks && state.locked_unit != Some(false);
+    let touches = |state: &PartState| {
+        let target = evidence.written.clone().unwrap_or(0..u32::MAX);
+        let mut known = state.locked_ranges.iter().peekable();
+        known.peek().is_none() || known.any(|range| intersection(range, &target).is_some())
+    };
+    let rules = |state: &&PartState| {
+        state.now == Protected::ByLocks && state.locked_unit != Some(false) && touches(state)
+    };
     let state = evidence.parts.iter().find(rules)?;
     if works(evidence) {
         return None;
@@ -315,6 +321,7 @@ mod tests {
             then: now.clone(),
             now,
             locked_unit: None,
+            locked_ranges: Vec::new(),
             registers_locked: None,
             bits: Vec::new(),
             overlaps: Vec::new(),

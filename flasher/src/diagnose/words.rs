@@ -109,7 +109,8 @@ impl fmt::Display for Finding {
             Self::SectorWorks { sector } => write!(f, "sector {sector:#x} erased and programmed"),
             Self::RomEntersQpi { part } => write!(
                 f,
-                "on {part}, 35h enters the four-line mode, so the ROM loader cannot write it"
+                "on {part}, 35h enters the four-line mode, so the ROM loader's own write would hang; \
+                 `flasher write` goes around it"
             ),
             Self::UnknownPart => f.write_str("the part is not in the catalogue"),
         }
@@ -127,9 +128,11 @@ fn write_ranges(f: &mut fmt::Formatter<'_>, ranges: &[std::ops::Range<u32>]) -> 
     Ok(())
 }
 
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Remedy {
+    /// In words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::ProtectClear => "flasher protect clear",
             Self::StatusRewrite => {
                 "flasher status write 0 --burst, then flash again; if the board boots in QIO mode \
@@ -149,7 +152,13 @@ impl fmt::Display for Remedy {
             Self::OtherProgrammer => "use a programmer that knows this part, or another part",
             Self::Probe => "flasher doctor --probe ADDRESS, with the address of a spare sector",
             Self::None => "nothing has to be done",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 
