@@ -157,9 +157,9 @@ fn an_encrypted_application_boots_and_reads_as_cipher_text() {
     let python = ESPTOOL_5.python().expect("it was there");
     let program = python.get_program().to_str().expect("UTF-8");
     for (content, boots) in [(&read, true), (&image, false)] {
-        let hex: String = content.iter().map(|byte| format!("{byte:02x}")).collect();
-        let image = format!("[flash.image]\npieces = [{{ at = 0x1000, hex = \"{hex}\" }}]\n");
+        let image = "[flash.image]\nfile = { path = \"content.bin\", at = 0x1000 }\n";
         let board = Board::new(&format!("{efuses}{image}[chip]\nstrap = 0x13\n"));
+        board.file("content.bin", content);
         let mut exec = emulator();
         exec.args(["exec", "--board", &board.path("board.toml"), "--"]);
         let said = Said::from(

@@ -41,6 +41,12 @@ fn ask(board: &mut CaseBoard, request: &Request<'_>) -> (u32, Vec<u8>) {
     (value, frame[8..].to_vec())
 }
 
+/// `SPI_ATTACH`'s word for pins.
+fn word(pins: SpiPins) -> u32 {
+    let places = [pins.clk, pins.q, pins.d, pins.cs, pins.hd];
+    (0..).step_by(6).zip(places).map(|(shift, pin)| u32::from(pin) << shift).sum()
+}
+
 fn attach(board: &mut CaseBoard, pins: u32) {
     ask(board, &Request::SpiAttach { pins, legacy: Some(0) });
 }
@@ -62,13 +68,13 @@ fn the_loader_reaches_the_flash_that_it_is_told_to_attach() {
     assert_eq!(read_word(&mut board), [0xFF; 4], "nothing is attached");
     attach(&mut board, 0);
     assert_eq!(read(&mut board), [1, 2, 3, 4]);
-    let pins = 18 | 19 << 6 | 23 << 12 | 5 << 18 | 21 << 24;
+    let pins = word(SpiPins { clk: 18, q: 19, d: 23, hd: 21, cs: 5 });
     attach(&mut board, pins);
     assert_eq!(read(&mut board), [0x0A, 0x0B, 0x0C, 0x0D]);
     // HOLD# does not matter; the pins of the main flash lead to it by their numbers too.
     attach(&mut board, pins & !(0x3F << 24));
     assert_eq!(read(&mut board), [0x0A, 0x0B, 0x0C, 0x0D]);
-    attach(&mut board, 6 | 7 << 6 | 8 << 12 | 11 << 18 | 9 << 24);
+    attach(&mut board, word(SpiPins::SPI));
     assert_eq!(read(&mut board), [1, 2, 3, 4]);
     let now = board.now();
     board.host_reset(now);
@@ -114,9 +120,9 @@ fn attach_words() {
     assert_eq!(SpiConnection::from_attach_word(0), SpiConnection::Default);
     assert_eq!(SpiConnection::from_attach_word(1), SpiConnection::Pins(SpiPins::HSPI));
     // As esptool packs `6,17,8,11,16`: CLK, Q, D, HD, CS.
-    let word = 11 << 24 | 16 << 18 | 8 << 12 | 17 << 6 | 6;
     let pins = SpiPins { clk: 6, q: 17, d: 8, hd: 11, cs: 16 };
-    assert_eq!(SpiConnection::from_attach_word(word), SpiConnection::Pins(pins));
+    assert_eq!(SpiConnection::from_attach_word(0x0B40_8446), SpiConnection::Pins(pins));
+    assert_eq!(word(pins), 0x0B40_8446);
     assert_eq!(Package::PicoD4.flash_pins(), pins);
 }
 
