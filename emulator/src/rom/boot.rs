@@ -12,6 +12,8 @@ const IMAGE_ADDRESS: u32 = 0x1000;
 const HEADER_BYTES: u32 = 24;
 const SEGMENT_HEADER_BYTES: u32 = 8;
 const MAGIC: u8 = 0xE9;
+/// Flash mode of the header without a dummy phase.
+const SLOW_READ: u8 = 5;
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64;
@@ -62,6 +64,12 @@ impl Header {
             return Ok(());
         };
         Err(FlashBoot::Retry { line })
+    }
+
+    /// Every mode but SLOW READ reads with a dummy phase. The lines do not matter to the part's
+    /// model, the dummy phase does (QUIRKS Q22).
+    fn is_fast(&self) -> bool {
+        self.bytes[2] < SLOW_READ
     }
 
     fn is_quad(&self) -> bool {
@@ -119,10 +127,11 @@ fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, Flas
     if header.is_quad() {
         flash_driver::enter_quad_mode(machine)?;
     }
-    let (end, sum) = load_segments(machine, print, header.bytes[1])?;
+    let fast = header.is_fast();
+    let (end, sum) = load_segments(machine, print, header.bytes[1], fast)?;
     // The checksum is the last byte of the 16-byte row in which the segments end.
     let mut stored = [0];
-    read_cached(machine, end | 0xF, &mut stored);
+    read_in_mode(machine, end | 0xF, &mut stored, fast);
     if sum != stored[0] {
         let text = format!("csum err:{sum:#04x}!={:#04x}\r\nets_main.c 384 \r\n", stored[0]);
         say(machine, print, &text);
@@ -138,17 +147,18 @@ fn load_segments<F: SpiDevice>(
     machine: &mut Machine<F>,
     print: bool,
     count: u8,
+    fast: bool,
 ) -> Result<(u32, u8), FlashBoot> {
     let mut at = IMAGE_ADDRESS + HEADER_BYTES;
     let mut sum = CHECKSUM_SEED;
     for _ in 0..count {
         let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-        read_cached(machine, at, &mut header);
+        read_in_mode(machine, at, &mut header, fast);
         at = at.wrapping_add(SEGMENT_HEADER_BYTES);
         let [a, b, c, d, len @ ..] = header;
         let (target, len) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(len));
         say(machine, print, &format!("load:{target:#010x},len:{len}\r\n"));
-        load_segment(machine, at, target, len, &mut sum)?;
+        load_segment(machine, at, target, len, fast, &mut sum)?;
         at = at.wrapping_add(len);
     }
     Ok((at, sum))
@@ -159,6 +169,7 @@ fn load_segment<F: SpiDevice>(
     at: u32,
     target: u32,
     len: u32,
+    fast: bool,
     sum: &mut u8,
 ) -> Result<(), FlashBoot> {
     let mut done = 0;
@@ -166,7 +177,7 @@ fn load_segment<F: SpiDevice>(
     while done < len {
         let take = (len - done).min(64);
         let piece = &mut piece[..take as usize];
-        read_cached(machine, at.wrapping_add(done), piece);
+        read_in_mode(machine, at.wrapping_add(done), piece, fast);
         *sum = piece.iter().fold(*sum, |sum, byte| sum ^ byte);
         machine
             .write_bytes(target.wrapping_add(done), piece)
@@ -176,7 +187,22 @@ fn load_segment<F: SpiDevice>(
     Ok(())
 }
 
-/// Reads through the cache's controller.
+/// Reads through the cache's controller as the header's mode says.
+fn read_in_mode<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    target: &mut [u8],
+    fast: bool,
+) {
+    let [_, high, middle, low] = address.to_be_bytes();
+    if fast {
+        machine.transfer_cached(&[0x0B, high, middle, low, 0], target);
+    } else {
+        read_cached(machine, address, target);
+    }
+}
+
+/// Reads through the cache's controller before the mode is known.
 fn read_cached<F: SpiDevice>(machine: &mut Machine<F>, address: u32, target: &mut [u8]) {
     let [_, high, middle, low] = address.to_be_bytes();
     machine.transfer_cached(&[0x03, high, middle, low], target);
