@@ -26,7 +26,8 @@ impl NorFlash {
         let header = match op {
             Meaning::ReadId | Meaning::ReadBlockProtection => 1,
             Meaning::Read | Meaning::ReadLock => 1 + address_bytes,
-            Meaning::FastRead | Meaning::SecurityRead => 2 + address_bytes,
+            Meaning::FastRead => 2 + address_bytes + self.derived.extra_dummy,
+            Meaning::SecurityRead => 2 + address_bytes,
             Meaning::ReadManufacturer | Meaning::ReleasePowerDown => 4,
             Meaning::ReadSfdp | Meaning::ReadUniqueId => 5,
             _ => return,
