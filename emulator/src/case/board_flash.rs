@@ -5,6 +5,10 @@
 use spi_nor::part::Part;
 
 use crate::{
+    fault::{
+        bus::{BusInjector, FaultSeat, FaultTarget},
+        plan::{FaultPlan, PlanError},
+    },
     flash::NorFlash,
     spi::{SpiDevice, Transaction},
     time::Instant,
@@ -29,6 +33,8 @@ pub struct BoardFlash {
     booting: bool,
     /// Opcodes that anything here looks at; every other one goes straight to the part.
     watched: Box<[bool; 256]>,
+    /// A fault plan at work.
+    plan: Option<Box<BusInjector>>,
 }
 
 /// What register writes cause besides.
@@ -69,7 +75,7 @@ impl BoardFlash {
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
         let watched = watched(nor.part(), &faults, &causes);
-        Self { nor, faults, read_counts, noise, causes, booting: false, watched }
+        Self { nor, faults, read_counts, noise, causes, booting: false, watched, plan: None }
     }
 
     /// The part.
@@ -88,6 +94,19 @@ impl BoardFlash {
         self.read_counts = vec![0; faults.register_reads.len()];
         self.noise = fastrand::Rng::with_seed(faults.read_noise.map_or(0, |noise| noise.seed));
         self.faults = faults;
+    }
+
+    /// Lets go wrong on the bus, in the cells and in the supply what `plan` says from now on;
+    /// `None` ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Part`] if the plan names what the part lacks.
+    pub fn set_plan(&mut self, plan: Option<&FaultPlan>) -> Result<(), PlanError> {
+        let part = self.nor.part();
+        let injector = plan.map(|plan| BusInjector::new(plan, part)).transpose()?;
+        self.plan = injector.map(Box::new);
+        Ok(())
     }
 
     /// Changes what the part is told.
@@ -234,8 +253,41 @@ impl BoardFlash {
     }
 }
 
+impl FaultTarget for BoardFlash {
+    fn nor(&self) -> &NorFlash {
+        &self.nor
+    }
+
+    fn nor_mut(&mut self) -> &mut NorFlash {
+        &mut self.nor
+    }
+}
+
+impl FaultSeat for BoardFlash {
+    fn injector(&mut self) -> Option<&mut BusInjector> {
+        self.plan.as_deref_mut()
+    }
+
+    fn next_fault(&self) -> Option<Instant> {
+        self.plan.as_ref().and_then(|plan| plan.next_event())
+    }
+
+    fn settle_faults(&mut self, now: Instant, trace: &mut Trace) {
+        if let Some(mut plan) = self.plan.take() {
+            plan.settle(self, now, trace);
+            self.plan = Some(plan);
+        }
+    }
+}
+
 impl SpiDevice for BoardFlash {
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        // While the plan is at work, the flash that it decorates is this one without it.
+        if let Some(mut plan) = self.plan.take() {
+            plan.transfer(self, now, transaction, trace);
+            self.plan = Some(plan);
+            return;
+        }
         match transaction.mosi.first() {
             Some(&opcode) if self.watched[usize::from(opcode)] => {
                 self.transfer_watched(now, opcode, transaction, trace);
@@ -245,10 +297,14 @@ impl SpiDevice for BoardFlash {
     }
 
     fn busy_until(&self) -> Option<Instant> {
-        self.nor.busy_until()
+        let own = self.nor.busy_until();
+        self.plan.as_ref().map_or(own, |plan| plan.busy_until(own))
     }
 
     fn power_cycle(&mut self, now: Instant) {
+        if let Some(plan) = &mut self.plan {
+            plan.power_cycle();
+        }
         self.nor.power_cycle(now);
     }
 
@@ -257,6 +313,9 @@ impl SpiDevice for BoardFlash {
     }
 
     fn power_cut(&mut self, now: Instant, seed: u64) {
+        if let Some(plan) = &mut self.plan {
+            plan.power_cycle();
+        }
         self.nor.power_cut(now, seed);
     }
 }

@@ -21,6 +21,11 @@ pub trait SerialDevice {
     /// When something happens next by itself; `None` if only input can change anything.
     fn next_event(&self) -> Option<Instant>;
 
+    /// When the last byte that is under way to the host is there.
+    fn sent_at(&self) -> Instant {
+        self.now()
+    }
+
     /// Lets time pass until `now`.
     fn advance(&mut self, now: Instant);
 
@@ -61,6 +66,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn next_event(&self) -> Option<Instant> {
         Self::next_event(self)
+    }
+
+    fn sent_at(&self) -> Instant {
+        Self::sent_at(self)
     }
 
     fn advance(&mut self, now: Instant) {
