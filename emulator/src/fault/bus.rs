@@ -355,24 +355,16 @@ impl BusInjector {
             if once.seen > skip && self.armed.is_none() {
                 once.done = true;
                 let left = until.since(now).as_nanos() / 100 * u64::from(percent.min(99));
-                self.armed =
-                    Some(Armed { at: now + Duration::from_nanos(left), operation, scope });
+                self.armed = Some(Armed { at: now + Duration::from_nanos(left), operation, scope });
             }
         }
     }
 
     /// Cuts and resets that come after a number of chip selects.
-    fn cut_if_counted<F: FaultTarget>(
-        &mut self,
-        inner: &mut F,
-        now: Instant,
-        trace: &mut Trace,
-    ) {
+    fn cut_if_counted<F: FaultTarget>(&mut self, inner: &mut F, now: Instant, trace: &mut Trace) {
         let count = self.transactions;
         let due = self.once.iter_mut().find_map(|once| match once.what {
-            OnceKind::CutAfter { transactions, scope }
-                if !once.done && transactions <= count =>
-            {
+            OnceKind::CutAfter { transactions, scope } if !once.done && transactions <= count => {
                 once.done = true;
                 Some(scope)
             }
@@ -384,13 +376,7 @@ impl BusInjector {
         }
     }
 
-    fn cut<F: FaultTarget>(
-        &mut self,
-        inner: &mut F,
-        at: Instant,
-        scope: Scope,
-        trace: &mut Trace,
-    ) {
+    fn cut<F: FaultTarget>(&mut self, inner: &mut F, at: Instant, scope: Scope, trace: &mut Trace) {
         trace.push(at, Event::Note { what: format!("the supply is cut ({scope:?})") });
         inner.power_cut(at, self.random.u64(..));
         self.armed = None;

@@ -37,12 +37,20 @@ pub struct LinkNoise {
     /// The plug is pulled: the byte and all others until it is back are lost.
     pub disconnects_per_million: u32,
     /// So long, at most.
-    #[serde(rename = "disconnect-max-us", deserialize_with = "micros", serialize_with = "as_micros")]
+    #[serde(
+        rename = "disconnect-max-us",
+        deserialize_with = "micros",
+        serialize_with = "as_micros"
+    )]
     pub disconnect_max: Duration,
     /// One end changes its rate: the byte and all others until it changes back are garbled.
     pub wrong_rates_per_million: u32,
     /// So long, at most.
-    #[serde(rename = "wrong-rate-max-us", deserialize_with = "micros", serialize_with = "as_micros")]
+    #[serde(
+        rename = "wrong-rate-max-us",
+        deserialize_with = "micros",
+        serialize_with = "as_micros"
+    )]
     pub wrong_rate_max: Duration,
 }
 

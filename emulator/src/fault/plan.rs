@@ -17,19 +17,30 @@ const MILLION: u32 = 1_000_000;
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct FaultPlan {
     /// One line.
+    #[serde(skip_serializing_if = "is_default")]
     pub title: String,
     /// Decides everything that is left to chance.
     pub seed: u64,
     /// The line between host and chip.
+    #[serde(skip_serializing_if = "is_default")]
     pub link: LinkPlan,
     /// The bus between chip and flash.
+    #[serde(skip_serializing_if = "is_default")]
     pub bus: Vec<BusFault>,
     /// Single cells and sectors of the flash.
+    #[serde(skip_serializing_if = "is_default")]
     pub cells: Vec<CellFault>,
     /// The supply.
+    #[serde(skip_serializing_if = "is_default")]
     pub supply: Vec<SupplyFault>,
     /// Resets of the chip that nobody asked for.
+    #[serde(skip_serializing_if = "is_default")]
     pub board: Vec<BoardFault>,
+}
+
+/// Left out of a plan's text.
+fn is_default<T: Default + PartialEq>(value: &T) -> bool {
+    *value == T::default()
 }
 
 /// Both directions of the line.
@@ -37,8 +48,10 @@ pub struct FaultPlan {
 #[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
 pub struct LinkPlan {
     /// From the host to the chip.
+    #[serde(skip_serializing_if = "is_default")]
     pub to_chip: LinkNoise,
     /// From the chip to the host.
+    #[serde(skip_serializing_if = "is_default")]
     pub from_chip: LinkNoise,
 }
 

@@ -196,9 +196,8 @@ fn a_cut_in_an_erase_leaves_cells_between_and_the_part_deaf_until_power_is_back(
 
 #[test]
 fn a_cut_of_the_flash_alone_forgets_the_latch() {
-    let mut bench = Bench::new(
-        "[[supply]]\nfault = \"cut-after\"\ntransactions = 1\nscope = \"flash\"",
-    );
+    let mut bench =
+        Bench::new("[[supply]]\nfault = \"cut-after\"\ntransactions = 1\nscope = \"flash\"");
     bench.change(&[0x02, 0, 0, 0, 0]);
     assert_eq!(bench.cells(0, 1), [0xFF], "WREN came before the cut, the program after it");
     bench.change(&[0x02, 0, 0, 0, 0]);

@@ -51,12 +51,7 @@ impl WeakCells {
     }
 
     /// Looks at the cells before an operation; `None` if no fault is about any of them.
-    pub(super) fn before(
-        &self,
-        nor: &NorFlash,
-        meaning: Meaning,
-        mosi: &[u8],
-    ) -> Option<Before> {
+    pub(super) fn before(&self, nor: &NorFlash, meaning: Meaning, mosi: &[u8]) -> Option<Before> {
         let range = touched(self.part.as_ref()?, meaning, mosi)?;
         let meets = |start: u32, end: u32| start < range.end && range.start < end;
         let weak = self.weak.iter().filter(|(start, _)| meets(*start, start + SECTOR));

@@ -35,6 +35,9 @@ pub enum ReadError {
     /// A stub's digest is not that of the bytes received.
     #[error("the bytes that arrived are not those that the stub sent (MD5 differs); read again")]
     Damaged,
+    /// The flash does not answer any more, so what was read is the level of a dead line.
+    #[error("the flash does not answer: its id reads as {0:02x?}")]
+    Absent([u8; 3]),
 }
 
 impl Session {

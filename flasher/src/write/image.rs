@@ -5,7 +5,7 @@ use std::{borrow::Cow, ops::Range};
 
 use super::{Digest, Image, Mismatch, Prepared, WriteError, WriteReport};
 use crate::{
-    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
+    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES, is_absent},
     progress::{Observer, Phase, Progress},
     session::{LineTrouble, Session, SessionError},
 };
@@ -78,7 +78,7 @@ impl LineTrouble for ReadError {
         match self {
             Self::Session(error) => error.is_line_trouble(),
             Self::Damaged => true,
-            Self::Range { .. } => false,
+            Self::Range { .. } | Self::Absent(_) => false,
         }
     }
 }
@@ -272,12 +272,27 @@ impl Session {
                     session.read_flash(piece.start, piece.end - piece.start, &mut |_| {})
                 })?);
             }
-            let digest = self.repeat(|session| session.flash_md5(offset, len))?;
-            if Digest(digest) == Digest::of(&data) {
+            if self.digest_of(offset, &data)? == Digest::of(&data) {
                 return Ok(data);
             }
         }
         Err(WriteError::Read(ReadError::Damaged))
+    }
+
+    /// The loader's digest of as many bytes as `data` has. Bytes that are all alike are what a dead
+    /// line reads as well, so they count only if the flash answers by its id and then once more.
+    fn digest_of(&mut self, offset: u32, data: &[u8]) -> Result<Digest, WriteError> {
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let mut digest = self.repeat(|session| session.flash_md5(offset, len).map(Digest))?;
+        let alike = data.first().is_some_and(|first| data.iter().all(|byte| byte == first));
+        if alike && digest == Digest::of(data) {
+            let id = self.look_twice::<_, SessionError>(Self::jedec_id)?;
+            if is_absent(id) {
+                return Err(ReadError::Absent(id).into());
+            }
+            digest = self.repeat(|session| session.flash_md5(offset, len).map(Digest))?;
+        }
+        Ok(digest)
     }
 
     fn check(&mut self, image: &Image, check: Check) -> Result<(), WriteError> {
@@ -285,9 +300,8 @@ impl Session {
             return Ok(());
         }
         let whole = whole(image);
-        let len = whole.end - whole.start;
         let file = Digest::of(&image.data);
-        let flash = self.repeat(|session| session.flash_md5(whole.start, len)).map(Digest)?;
+        let flash = self.digest_of(whole.start, &image.data)?;
         if flash != file {
             return Err(mismatch(&whole, file, flash));
         }
