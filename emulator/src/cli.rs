@@ -3,6 +3,7 @@
 mod error;
 pub mod exec;
 pub mod farm;
+mod faults;
 mod part_report;
 pub mod qemu;
 pub mod run;
@@ -18,6 +19,7 @@ use std::{
     process::ExitCode,
 };
 
+use faults::{FaultArgs, report_faults};
 use trace_log::TraceLog;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
@@ -26,6 +28,7 @@ use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 use crate::{
     board::RomImage,
     case::{self, CaseBoard, CaseError, LoadedBoard},
+    fault::board::ServedBoard,
     persist::ImageStore,
     transport::{
         control::ControlSocket,
@@ -146,6 +149,8 @@ struct NetArgs {
 struct ExecArgs {
     #[command(flatten)]
     board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
     /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
     #[arg(long)]
@@ -168,6 +173,8 @@ struct ExecArgs {
 struct Serve {
     #[command(flatten)]
     board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// Make this symbolic link to the PTY, and remove it at the end.
     #[arg(long)]
     link: Option<PathBuf>,
@@ -293,15 +300,23 @@ impl BoardArgs {
     }
 
     /// The board on its PTY.
-    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
+    fn open(
+        &self,
+        link: Option<PathBuf>,
+        faults: &FaultArgs,
+    ) -> Result<Server<ServedBoard>, CliError> {
         let (board, store) = self.build()?;
+        let mut board = ServedBoard::new(board);
+        if let Some(plan) = faults.plan()? {
+            board.set_plan(&plan)?;
+        }
         let pace = match self.pace {
             PaceArg::Max => Pace::Max,
             PaceArg::Real => Pace::Real,
         };
         let mut server = Server::open(board, &Options { pace, link })?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
             });
         }
@@ -336,10 +351,10 @@ impl Serve {
     fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
         let stop = stop_on_signals()?;
         let origin = self.board.load()?.origin;
-        let mut server = self.board.open(self.link.clone())?;
+        let mut server = self.board.open(self.link.clone(), &self.faults)?;
         if let Some(path) = &self.trace {
             let mut log = TraceLog::open(path, self.json)?;
-            server.on_change(move |board: &mut CaseBoard| log.write(board));
+            server.on_change(move |board: &mut ServedBoard| log.write(board));
         }
         let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
@@ -358,7 +373,9 @@ impl Serve {
         }
         out.flush()?;
         let control = control.map(|socket| farm::control(socket, vec![port]));
-        Ok(group::run(std::slice::from_mut(&mut server), control, &stop)?)
+        group::run(std::slice::from_mut(&mut server), control, &stop)?;
+        report_faults(server.device());
+        Ok(())
     }
 }
 
@@ -374,7 +391,7 @@ fn stop_on_signals() -> io::Result<UnixStream> {
 
 impl ExecArgs {
     fn run(self) -> Result<ExitCode, CliError> {
-        let mut server = self.board.open(None)?;
+        let mut server = self.board.open(None, &self.faults)?;
         self.board.net.open(server.fronts())?;
         let exec = exec::Exec {
             client: self.client,

@@ -6,8 +6,9 @@ use spi_nor::part::Part;
 
 use crate::{
     fault::{
-        bus::{BusInjector, FaultSeat, FaultTarget},
+        bus::BusInjector,
         plan::{FaultPlan, PlanError},
+        seat::{FaultSeat, FaultTarget},
     },
     flash::NorFlash,
     spi::{SpiDevice, Transaction},

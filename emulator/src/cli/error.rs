@@ -3,7 +3,7 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, guest::RomImageError, persist::PersistError,
+    case::CaseError, fault::plan::PlanError, guest::RomImageError, persist::PersistError,
     transport::tcp::ListenAddressError,
 };
 
@@ -46,6 +46,9 @@ pub enum CliError {
     /// The program of `run` could not be run.
     #[error(transparent)]
     Run(#[from] run::RunError),
+    /// The fault plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),

@@ -22,7 +22,7 @@ use signal_hook::{
     low_level::pipe,
 };
 
-use crate::{case::CaseBoard, transport::server::Server};
+use crate::{case::CaseBoard, fault::board::ServedBoard, transport::server::Server};
 
 /// File name of the preload library.
 const SHIM_NAME: &str = "libmodem_shim.so";
@@ -159,7 +159,7 @@ impl Exec {
     /// # Errors
     ///
     /// See [`ExecError`]. Expectations are checked only after a client that succeeded.
-    pub fn run(&self, mut server: Server<CaseBoard>) -> Result<u8, ExecError> {
+    pub fn run(&self, mut server: Server<ServedBoard>) -> Result<u8, ExecError> {
         let program = self.client.first().ok_or(ExecError::NoClient)?;
         let folder = PrivateFolder::new()?;
         let port = server.path().to_owned();
@@ -179,7 +179,8 @@ impl Exec {
         let board = server.into_thread()?;
         let status = run_client(&mut command, program)?;
         let code = exit_code(status);
-        let board = board.shutdown()?;
+        let mut board = board.shutdown()?;
+        super::report_faults(&mut board);
         if code == 0 {
             self.check(&board)?;
         }

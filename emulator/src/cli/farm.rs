@@ -12,8 +12,9 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use crate::{
-    case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
+    case::{self, CaseError, LoadedBoard, MacAddress},
     control::{Control, answer_text},
+    fault::board::ServedBoard,
     persist::ImageStore,
     transport::{
         control::ControlSocket,
@@ -73,7 +74,7 @@ const fn one() -> u16 {
 #[derive(Debug)]
 pub struct Shelf {
     names: Vec<String>,
-    servers: Vec<Server<CaseBoard>>,
+    servers: Vec<Server<ServedBoard>>,
     socket: Option<ControlSocket>,
 }
 
@@ -125,9 +126,9 @@ impl Shelf {
         let store =
             image.map(|path| ImageStore::open(&path, board.flash_mut().nor_mut())).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
-        let mut server = Server::open(board, &options)?;
+        let mut server = Server::open(ServedBoard::new(board), &options)?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
             });
         }
@@ -188,9 +189,12 @@ fn counted(mac: MacAddress, count: usize) -> MacAddress {
 }
 
 /// Control of the boards called `names`; a single one needs no name.
-pub(super) fn control(socket: ControlSocket, names: Vec<String>) -> Controlled<'static, CaseBoard> {
+pub(super) fn control(
+    socket: ControlSocket,
+    names: Vec<String>,
+) -> Controlled<'static, ServedBoard> {
     let mut controls: Vec<_> = names.iter().map(|_| Control::default()).collect();
-    let answer = move |servers: &mut [Server<CaseBoard>], line: &str| {
+    let answer = move |servers: &mut [Server<ServedBoard>], line: &str| {
         let mut request = serde_json::from_str::<Value>(line).unwrap_or_default();
         if request["do"] == "boards" {
             return answer_text::<CliError>(&Ok(json!({ "boards": names })));

@@ -9,7 +9,8 @@ use std::{
 
 use super::CliError;
 use crate::{
-    case::{CaseBoard, LoadedBoard, StrapValue},
+    case::{LoadedBoard, StrapValue},
+    fault::board::ServedBoard,
     persist::{ImageStore, PersistError},
     transport::{
         server::{Options, Server},
@@ -81,7 +82,7 @@ pub fn run(options: &[String], stop: &UnixStream, out: &mut dyn Write) -> Result
 }
 
 impl Machine {
-    fn open(&self) -> Result<Server<CaseBoard>, CliError> {
+    fn open(&self) -> Result<Server<ServedBoard>, CliError> {
         let bytes = match &self.image {
             Some(path) => {
                 let fail = |cause| PersistError::Io { path: path.clone(), cause };
@@ -94,9 +95,9 @@ impl Machine {
         let mut board = loaded.into_board()?;
         let nor = board.flash_mut().nor_mut();
         let store = self.image.as_deref().map(|path| ImageStore::open(path, nor)).transpose()?;
-        let mut server = Server::open(board, &Options::default())?;
+        let mut server = Server::open(ServedBoard::new(board), &Options::default())?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board.flash_mut().nor_mut()).map_err(io::Error::other)
             });
         }

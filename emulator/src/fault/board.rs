@@ -3,17 +3,22 @@
 use std::ops::{Deref, DerefMut};
 
 use super::{
-    bus::{FaultSeat, Outage, OutageKind},
+    bus::{Outage, OutageKind},
     counts::{FaultCounts, FaultKind},
     link::{LinkCounters, NoisyLink},
-    plan::FaultPlan,
+    plan::{FaultPlan, PlanError},
+    seat::FaultSeat,
 };
 use crate::{
     board::{Board, ControlLines},
+    case::BoardFlash,
     spi::Transaction,
     time::Instant,
     transport::device::SerialDevice,
 };
+
+/// The board that the front ends serve.
+pub type ServedBoard = FaultyBoard<BoardFlash>;
 
 /// Both directions of a bad line.
 #[derive(Debug)]
@@ -127,6 +132,19 @@ impl<F: FaultSeat> FaultyBoard<F> {
     fn board_at(&mut self, now: Instant) -> &mut Board<F> {
         self.pump(now);
         &mut self.board
+    }
+}
+
+impl ServedBoard {
+    /// Lets go wrong what `plan` says, from now on and in the place of an earlier plan.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Part`] if the plan names what the part lacks; nothing has changed then.
+    pub fn set_plan(&mut self, plan: &FaultPlan) -> Result<(), PlanError> {
+        self.board.flash_mut().set_plan(Some(plan))?;
+        self.set_line(plan);
+        Ok(())
     }
 }
 

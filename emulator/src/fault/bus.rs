@@ -1,24 +1,22 @@
 //! Faults between a chip and its flash, in the flash's cells, and of the supply.
 //!
 //! [`BusInjector`] is a decorator without what it decorates: each chip select passes through it on
-//! the way to the flash, so that it can sit in [`FaultyBus`] or in another decorator.
-
-use std::ops::Range;
+//! the way to the flash, so that it can sit in [`FaultyBus`](super::seat::FaultyBus) or in another decorator.
 
 use fastrand::Rng;
-use spi_nor::{InstructionTable, Meaning, part::Part, part::RegisterName};
+use spi_nor::{InstructionTable, Meaning, part::Part};
 
 use super::{
+    class::{changes, concerns, is_on, kind_of, window_of},
     counts::{FaultCounts, FaultKind},
     plan::{
-        BoardFault, BusFault, Class, FaultPlan, Moment, Operation, PlanError, Scope, SupplyFault,
-        Window,
+        BoardFault, BusFault, FaultPlan, Moment, Operation, PlanError, Scope, SupplyFault, Window,
     },
+    seat::FaultTarget,
     weak::WeakCells,
 };
 use crate::{
-    flash::NorFlash,
-    spi::{SpiDevice, Transaction},
+    spi::Transaction,
     time::{Duration, Instant},
     trace::{Event, Trace},
 };
@@ -27,25 +25,6 @@ use crate::{
 const PULL: u8 = 0xFF;
 /// What a chip that is already gone would read: nothing waits for it, so its loops end soonest.
 const GONE: u8 = 0x00;
-
-/// A flash that faults can get at: its cells and its supply, besides its bus.
-pub trait FaultTarget: SpiDevice {
-    /// The part.
-    fn nor(&self) -> &NorFlash;
-
-    /// The part, from outside of the board's time.
-    fn nor_mut(&mut self) -> &mut NorFlash;
-}
-
-impl FaultTarget for NorFlash {
-    fn nor(&self) -> &NorFlash {
-        self
-    }
-
-    fn nor_mut(&mut self) -> &mut NorFlash {
-        self
-    }
-}
 
 /// What happens to the chip because of a fault that the bus has seen begin.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -417,156 +396,5 @@ const fn cut_kind(operation: Operation) -> FaultKind {
         Operation::Erase => FaultKind::PowerCutErase,
         Operation::Program => FaultKind::PowerCutProgram,
         Operation::StatusWrite => FaultKind::PowerCutStatusWrite,
-    }
-}
-
-const fn kind_of(fault: &BusFault) -> FaultKind {
-    match fault {
-        BusFault::MisoStuck { .. } => FaultKind::MisoStuck,
-        BusFault::MosiStuck { .. } => FaultKind::MosiStuck,
-        BusFault::ChipSelectLost { .. } => FaultKind::ChipSelectLost,
-        BusFault::RegisterGlitch { .. } => FaultKind::RegisterGlitch,
-        BusFault::LyingWrite { .. } => FaultKind::LyingWrite,
-    }
-}
-
-const fn window_of(fault: &BusFault) -> Window {
-    match fault {
-        BusFault::MisoStuck { at, .. }
-        | BusFault::MosiStuck { at, .. }
-        | BusFault::ChipSelectLost { at }
-        | BusFault::RegisterGlitch { at, .. }
-        | BusFault::LyingWrite { at } => *at,
-    }
-}
-
-/// Whether a chip select counts for a fault.
-fn concerns(fault: &BusFault, window: Window, meaning: Meaning) -> bool {
-    match fault {
-        BusFault::RegisterGlitch { register, .. } => meaning == Meaning::ReadRegister(*register),
-        BusFault::LyingWrite { .. } => changes(meaning) && is_on(window.on, meaning),
-        _ => is_on(window.on, meaning),
-    }
-}
-
-fn changes(meaning: Meaning) -> bool {
-    [Class::Program, Class::Erase, Class::StatusWrite].into_iter().any(|on| is_on(on, meaning))
-}
-
-/// Whether a chip select is of a class.
-fn is_on(class: Class, meaning: Meaning) -> bool {
-    match class {
-        Class::Any => true,
-        Class::Read => matches!(meaning, Meaning::Read | Meaning::FastRead),
-        Class::ReadStatus => meaning == Meaning::ReadRegister(RegisterName::Sr1),
-        Class::ReadRegister => matches!(meaning, Meaning::ReadRegister(_)),
-        Class::WriteEnable => {
-            matches!(meaning, Meaning::WriteEnable | Meaning::WriteEnableVolatile)
-        }
-        Class::Program => matches!(meaning, Meaning::PageProgram | Meaning::QuadPageProgram),
-        Class::Erase => matches!(meaning, Meaning::Erase(_) | Meaning::ChipErase),
-        Class::StatusWrite => meaning == Meaning::WriteRegister,
-    }
-}
-
-/// A flash behind the faults of a plan.
-#[derive(Debug, Clone)]
-pub struct FaultyBus<F> {
-    inner: F,
-    injector: BusInjector,
-}
-
-impl<F: FaultTarget> FaultyBus<F> {
-    /// Puts the faults of `plan` before `inner`.
-    ///
-    /// # Errors
-    ///
-    /// [`PlanError::Part`] if the plan names what the part lacks.
-    pub fn new(inner: F, plan: &FaultPlan) -> Result<Self, PlanError> {
-        let injector = BusInjector::new(plan, inner.nor().part())?;
-        Ok(Self { inner, injector })
-    }
-
-    /// The flash behind the faults.
-    pub fn inner(&self) -> &F {
-        &self.inner
-    }
-
-    /// The flash behind the faults.
-    pub fn inner_mut(&mut self) -> &mut F {
-        &mut self.inner
-    }
-}
-
-/// A flash with a place for an injector.
-pub trait FaultSeat: SpiDevice {
-    /// The injector, if there is one.
-    fn injector(&mut self) -> Option<&mut BusInjector>;
-
-    /// When a fault happens next without a chip select.
-    fn next_fault(&self) -> Option<Instant>;
-
-    /// Lets happen what is due by `now` without a chip select.
-    fn settle_faults(&mut self, now: Instant, trace: &mut Trace);
-}
-
-impl<F: FaultTarget> FaultSeat for FaultyBus<F> {
-    fn injector(&mut self) -> Option<&mut BusInjector> {
-        Some(&mut self.injector)
-    }
-
-    fn next_fault(&self) -> Option<Instant> {
-        self.injector.next_event()
-    }
-
-    fn settle_faults(&mut self, now: Instant, trace: &mut Trace) {
-        self.injector.settle(&mut self.inner, now, trace);
-    }
-}
-
-impl<F: FaultTarget> SpiDevice for FaultyBus<F> {
-    fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
-        self.injector.transfer(&mut self.inner, now, transaction, trace);
-    }
-
-    fn busy_until(&self) -> Option<Instant> {
-        self.injector.busy_until(self.inner.busy_until())
-    }
-
-    fn power_cycle(&mut self, now: Instant) {
-        self.injector.power_cycle();
-        self.inner.power_cycle(now);
-    }
-
-    fn set_boot_writes(&mut self, running: bool) {
-        self.inner.set_boot_writes(running);
-    }
-
-    fn power_cut(&mut self, now: Instant, seed: u64) {
-        self.injector.power_cycle();
-        self.inner.power_cut(now, seed);
-    }
-}
-
-/// Addresses that a program or erase touches; `None` for other instructions.
-pub(super) fn touched(part: &Part, meaning: Meaning, mosi: &[u8]) -> Option<Range<u32>> {
-    let capacity = part.capacity_bytes.max(1);
-    let address = mosi.get(1..4).map(|bytes| {
-        bytes.iter().fold(0, |address, &byte| (address << 8) | u32::from(byte)) % capacity
-    });
-    match meaning {
-        Meaning::ChipErase => Some(0..capacity),
-        Meaning::Erase(index) => {
-            let bytes = part.erase.get(index)?.bytes.max(1);
-            let start = address? - address? % bytes;
-            Some(start..start.saturating_add(bytes))
-        }
-        Meaning::PageProgram | Meaning::QuadPageProgram => {
-            // A program wraps inside its page: all of it is in reach.
-            let page = part.page_bytes.max(1);
-            let start = address? - address? % page;
-            Some(start..start + page)
-        }
-        _ => None,
     }
 }

@@ -383,7 +383,12 @@ impl FaultPlan {
         self.link != LinkPlan::default()
     }
 
-    fn check(&self, origin: &str) -> Result<(), PlanError> {
+    /// Whether all values are in their ranges; `origin` names the plan in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Range`].
+    pub fn check(&self, origin: &str) -> Result<(), PlanError> {
         let most = |key, value: u64, most: u64| {
             if value <= most {
                 return Ok(());

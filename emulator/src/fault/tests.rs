@@ -2,9 +2,9 @@ use spi_nor::catalog;
 
 use super::{
     board::FaultyBoard,
-    bus::{FaultSeat, FaultTarget, FaultyBus},
     counts::{FaultCounts, FaultKind},
     plan::{FaultPlan, PlanError},
+    seat::{FaultSeat, FaultTarget, FaultyBus},
 };
 use crate::{
     board::{Board, BoardSetup, Mode},

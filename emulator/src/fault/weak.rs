@@ -6,14 +6,14 @@ use fastrand::Rng;
 use spi_nor::{Meaning, part::Part};
 
 use super::{
-    bus::touched,
+    class::touched,
     counts::{FaultCounts, FaultKind},
     plan::{CellFault, Level},
 };
-use crate::flash::{NorFlash, SECTOR_BYTES};
+use crate::flash::NorFlash;
 
-/// The same as an address.
-const SECTOR: u32 = SECTOR_BYTES as u32;
+/// Size of a sector as an address.
+const SECTOR: u32 = 4096;
 
 /// What the cells of interest held before an operation.
 #[derive(Debug)]

@@ -9,10 +9,10 @@ use esp32_emulator::{
     board::{Board, BoardSetup},
     fault::{
         board::FaultyBoard,
-        bus::FaultyBus,
         counts::{FaultCounts, FaultKind},
         link::LinkCounters,
         plan::FaultPlan,
+        seat::FaultyBus,
     },
     flash::{Cells, FlashState, NorFlash, SECTOR_BYTES},
     trace::Entry,
