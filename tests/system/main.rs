@@ -9,6 +9,7 @@
 #[expect(dead_code, reason = "the hosted tests use the rest")]
 #[path = "../hosted/clients.rs"]
 mod clients;
+mod dependencies;
 mod protection_tables;
 mod stub_transcripts;
 mod tidy;
