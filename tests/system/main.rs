@@ -10,6 +10,7 @@
 #[path = "../hosted/clients.rs"]
 mod clients;
 mod dependencies;
+mod locked;
 mod protection_tables;
 mod stub_transcripts;
 mod tidy;

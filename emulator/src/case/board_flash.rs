@@ -254,6 +254,22 @@ impl BoardFlash {
     }
 }
 
+impl BoardFlash {
+    /// A transaction through the plan. While that is at work, the flash that it decorates is this
+    /// one without it.
+    #[cold]
+    fn transfer_planned(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
+        let Some(mut plan) = self.plan.take() else { return };
+        plan.transfer(self, now, transaction, trace);
+        self.plan = Some(plan);
+    }
+}
+
 impl FaultTarget for BoardFlash {
     fn nor(&self) -> &NorFlash {
         &self.nor
@@ -283,11 +299,8 @@ impl FaultSeat for BoardFlash {
 
 impl SpiDevice for BoardFlash {
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
-        // While the plan is at work, the flash that it decorates is this one without it.
-        if let Some(mut plan) = self.plan.take() {
-            plan.transfer(self, now, transaction, trace);
-            self.plan = Some(plan);
-            return;
+        if self.plan.is_some() {
+            return self.transfer_planned(now, transaction, trace);
         }
         match transaction.mosi.first() {
             Some(&opcode) if self.watched[usize::from(opcode)] => {
