@@ -11,7 +11,11 @@ use serde_json::{Value, json};
 
 use crate::{
     board::ControlLines,
-    case::{CaseBoard, Faults, Level, StrapValue, SupplyMillivolts},
+    case::{Faults, Level, StrapValue, SupplyMillivolts},
+    fault::{
+        board::ServedBoard,
+        plan::{FaultPlan, PlanError},
+    },
     flash::{FlashState, Pins},
     time::Instant,
     trace::Entry,
@@ -32,6 +36,8 @@ pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer 
   {"do":"pins","wp":"low","hold":"high"}
   {"do":"supply","mv":1800}
   {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
+  {"do":"plan","set":{"seed":1,"board":[{"fault":"reset","after":{"transactions":9}}]}}   a fault plan
+  {"do":"fault-counts"}                 what the plan's faults did
   {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: the flash, in memory
   {"do":"trace","last":20}              newest entries, 5000 at most
   {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
@@ -77,6 +83,13 @@ pub enum Request {
         /// As `[faults]` of a board file.
         set: Faults,
     },
+    /// Puts a fault plan to work, in the place of an earlier one.
+    Plan {
+        /// As a plan file, in JSON.
+        set: Box<FaultPlan>,
+    },
+    /// What the faults of the plan did.
+    FaultCounts {},
     /// Keeps what the flash holds under a name, in memory.
     Snapshot {
         /// The name.
@@ -109,6 +122,9 @@ pub enum ControlError {
     /// No snapshot of that name.
     #[error("no snapshot is named {0:?}")]
     NoSnapshot(String),
+    /// A fault plan that cannot be used.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Too many snapshots.
     #[error("a board keeps at most {SNAPSHOTS_MAX} snapshots")]
     TooMany,
@@ -125,7 +141,7 @@ pub struct Control {
 
 impl Control {
     /// Answers one line at `now`.
-    pub fn answer(&mut self, board: &mut CaseBoard, now: Instant, line: &str) -> String {
+    pub fn answer(&mut self, board: &mut ServedBoard, now: Instant, line: &str) -> String {
         let request = serde_json::from_str(line).map_err(ControlError::from);
         answer_text(&request.and_then(|request| self.run(board, now, request)))
     }
@@ -137,7 +153,7 @@ impl Control {
     /// See [`ControlError`]; nothing has changed then.
     pub fn run(
         &mut self,
-        board: &mut CaseBoard,
+        board: &mut ServedBoard,
         now: Instant,
         request: Request,
     ) -> Result<Value, ControlError> {
@@ -148,6 +164,16 @@ impl Control {
                 let skip = entries.len().saturating_sub(last.min(TRACE_MAX));
                 let entries: Vec<_> = entries.skip(skip).map(entry_value).collect();
                 return Ok(json!({ "trace": entries, "dropped": board.trace().dropped_count() }));
+            }
+            Request::FaultCounts {} => {
+                let counts = board.counts();
+                let counts: BTreeMap<_, _> =
+                    counts.happened().map(|(kind, count)| (kind.name(), count)).collect();
+                return Ok(json!({ "counts": counts }));
+            }
+            Request::Plan { set } => {
+                set.check("set")?;
+                board.set_plan(&set)?;
             }
             Request::Reset {} => board.host_reset(now),
             Request::Power {} => board.power_cycle(now),
@@ -185,7 +211,7 @@ pub(crate) fn answer_text<E: std::fmt::Display>(result: &Result<Value, E>) -> St
     value.to_string()
 }
 
-fn status(board: &CaseBoard) -> Value {
+fn status(board: &ServedBoard) -> Value {
     let nor = board.flash().nor();
     let registers: BTreeMap<String, u8> = nor
         .part()
@@ -228,14 +254,14 @@ mod tests {
     use super::*;
     use crate::{board::Mode, case::LoadedBoard};
 
-    fn ask(board: &mut CaseBoard, control: &mut Control, line: &str) -> Value {
+    fn ask(board: &mut ServedBoard, control: &mut Control, line: &str) -> Value {
         let now = board.now();
         serde_json::from_str(&control.answer(board, now, line)).unwrap()
     }
 
     #[test]
     fn requests_do_what_they_say() {
-        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
         let mut control = Control::default();
         let mut ask = |line: &str| ask(&mut board, &mut control, line);
         assert_eq!(ask(r#"{"do":"status"}"#)["mode"], "WaitingForSync");
@@ -246,6 +272,9 @@ mod tests {
         assert_eq!(ask(r#"{"do":"faults","set":{"program-lost":true}}"#)["ok"], true);
         assert_eq!(ask(r#"{"do":"pins","wp":"low"}"#)["ok"], true);
         assert_eq!(ask(r#"{"do":"supply","mv":1800}"#)["ok"], true);
+        let plan = r#"{"do":"plan","set":{"bus":[{"fault":"chip-select-lost"}]}}"#;
+        assert_eq!(ask(plan)["ok"], true);
+        assert_eq!(ask(r#"{"do":"fault-counts"}"#)["counts"], json!({}));
         let trace = ask(r#"{"do":"trace","last":1}"#);
         assert_eq!(trace["trace"][0]["event"], "HostReset");
         assert_eq!(board.mode(), Mode::BootRetry);
@@ -253,7 +282,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_words_and_changes_nothing() {
-        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
         let mut control = Control::default();
         for line in [
             "",
@@ -264,6 +293,8 @@ mod tests {
             r#"{"do":"reset","hard":true}"#,
             r#"{"do":"restore","name":"none"}"#,
             r#"{"do":"faults","set":{"no-such":1}}"#,
+            r#"{"do":"plan","set":{"link":{"to-chip":{"flips-per-million":2000000}}}}"#,
+            r#"{"do":"plan","set":{"cells":[{"fault":"weak-sector","address":8388608,"percent":1}]}}"#,
         ] {
             let answer = ask(&mut board, &mut control, line);
             assert_eq!(answer["ok"], false, "{line}");
@@ -346,7 +377,7 @@ mod tests {
             prop_oneof![request(), proptest::collection::vec(piece(), 0..12).prop_map(|it| it.concat())],
             1..20,
         )) {
-            let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+            let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
             let mut control = Control::default();
             for line in lines {
                 let now = board.now();

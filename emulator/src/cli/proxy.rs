@@ -115,6 +115,7 @@ impl NoiseArgs {
             doubles_per_million: self.doubles,
             delays_per_million: self.delays,
             delay_max: Duration::from_millis(self.delay_max_ms.into()),
+            ..LinkNoise::default()
         }
     }
 }

@@ -332,6 +332,12 @@ impl NorFlash {
         }
     }
 
+    /// Supply in millivolts.
+    #[must_use]
+    pub fn supply_mv(&self) -> u16 {
+        self.supply_mv
+    }
+
     /// Level that the host reads where the part does not drive MISO: 0xFF or 0x00 (QUIRKS Q29).
     pub fn set_pull_level(&mut self, level: u8) {
         self.pull = level;

@@ -99,3 +99,45 @@ fn burned_efuses_are_kept_beside_the_image() {
     let error = BoardStore::open(&path, &mut board()).expect_err("damaged");
     assert!(matches!(error, PersistError::State { .. }), "{error}");
 }
+
+#[test]
+fn whenever_the_process_or_the_supply_dies_the_image_is_what_the_part_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for seed in 0..12 {
+        let path = folder.path().join(format!("{seed}.bin"));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut part = flash();
+        let store = ImageStore::open(&path, &mut part).expect("made");
+        let (mut now, mut trace) = (Instant::ZERO, Trace::default());
+        for _ in 0..12 {
+            let sector = random.u8(0..4) << 4;
+            let change = match random.u8(0..4) {
+                0 => vec![0x20, 0x00, sector, 0x00],
+                1 => vec![0x01, random.u8(..) & 0x7c, random.u8(..) & 0x42],
+                _ => {
+                    let mut program = vec![0x02, 0x00, sector, random.u8(..)];
+                    program.extend((0..32).map(|_| random.u8(..)));
+                    program
+                }
+            };
+            for mosi in [&[0x06][..], &change] {
+                let command_lines = CommandLines::One;
+                let mut transaction = Transaction { mosi, miso: &mut [], command_lines };
+                part.transfer(now, &mut transaction, &mut trace);
+            }
+            match (part.busy_until(), random.u8(0..3)) {
+                (Some(until), 0) => {
+                    let half = until.since(now).as_nanos() / 2;
+                    now = Instant::from_nanos(now.as_nanos() + half);
+                    part.power_cut(now, random.u64(..));
+                }
+                (until, _) => now = until.unwrap_or(now),
+            }
+            // What a client is told next is stored before; a process killed here loses nothing.
+            store.store(&mut part).expect("stored");
+            let mut next = flash();
+            ImageStore::open(&path, &mut next).expect("a next process reads it");
+            assert!(next.state() == part.state(), "seed {seed}");
+        }
+    }
+}

@@ -29,6 +29,11 @@ pub trait SerialDevice {
         Duration::from_millis(300_000)
     }
 
+    /// When the last byte that is under way to the host is there.
+    fn sent_at(&self) -> Instant {
+        self.now()
+    }
+
     /// Lets time pass until `now`.
     fn advance(&mut self, now: Instant);
 
@@ -86,6 +91,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
             Mode::BootRetry => Duration::from_millis(2_000),
             _ => Duration::from_millis(300_000),
         }
+    }
+
+    fn sent_at(&self) -> Instant {
+        Self::sent_at(self)
     }
 
     fn advance(&mut self, now: Instant) {
