@@ -44,12 +44,9 @@ fn spi(random: &mut Rng) -> Request<'static> {
     let opcode = OPCODES[random.usize(0..OPCODES.len())];
     let mosi_bits = 8 * random.u32(0..5);
     let address = random.u32(..) & if random.bool() { 0x003F_FFFF } else { 0x0000_0FFF };
-    let write = |offset, value| RegisterWrite {
-        address: SPI1 + offset,
-        value,
-        mask: u32::MAX,
-        delay_us: random.clone().u32(0..3) * 1_000,
-    };
+    let delay_us = random.u32(0..3) * 1_000;
+    let write =
+        |offset, value| RegisterWrite { address: SPI1 + offset, value, mask: u32::MAX, delay_us };
     // User command with command phase, and address or data as it comes.
     let phases = 1 << 31 | u32::from(mosi_bits > 0) << 27 | u32::from(opcode & 2 == 0) << 30;
     Request::WriteReg(vec![

@@ -21,7 +21,8 @@ fn corpus(name: &str) -> Vec<Vec<u8>> {
 
 fn run(name: &str, target: fn(&[u8]), what: &str, input: &[u8]) {
     if panic::catch_unwind(|| target(input)).is_err() {
-        let hex: String = input.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
+        let hex: String =
+            input.iter().fold(String::new(), |hex, byte| hex + &format!("{byte:02x}"));
         panic!("target {name} failed on {what}: {hex}");
     }
 }
