@@ -21,7 +21,7 @@ use esp32_flasher::{
     port::{Lines, Port, PortError, virtual_board::VirtualPort},
     reset::ResetStrategy,
     session::{Cause, Session, SessionError},
-    write::{Check, Image, Skip, WriteError, WriteOptions, WriteReport},
+    write::{Check, Compression, Image, Skip, WriteError, WriteOptions, WriteReport},
 };
 use fastrand::Rng;
 use spi_nor::{catalog, part::RegisterName};
@@ -77,7 +77,8 @@ pub(crate) fn job(seed: u64) -> Job {
     }
     let skip = [Skip::Nothing, Skip::Right, Skip::Unchanged][random.usize(0..3)];
     let check = if random.u8(0..8) == 0 { Check::ReadBack } else { Check::Digest };
-    let options = WriteOptions { compress: random.bool(), skip, check };
+    let compression = if random.bool() { Compression::Always } else { Compression::Never };
+    let options = WriteOptions { compression, skip, check, ..WriteOptions::default() };
     let flash = random.usize(0..100);
     Job {
         flash,
