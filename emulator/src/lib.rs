@@ -19,4 +19,5 @@ pub mod soc;
 pub mod spi;
 pub mod time;
 pub mod trace;
+pub mod transcript;
 pub mod transport;

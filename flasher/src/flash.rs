@@ -157,9 +157,19 @@ impl Session {
     ///
     /// As [`Session::command`]; [`Cause::Payload`] if the answer is no digest.
     pub fn flash_md5(&mut self, offset: u32, len: u32) -> Result<[u8; MD5_BYTES], SessionError> {
+        self.flash_md5_while(offset, len, || {})
+    }
+
+    /// The same, with `meanwhile` done while the loader computes.
+    pub(crate) fn flash_md5_while(
+        &mut self,
+        offset: u32,
+        len: u32,
+        meanwhile: impl FnOnce(),
+    ) -> Result<[u8; MD5_BYTES], SessionError> {
         let request = Request::SpiFlashMd5 { offset, len };
         let timeout = COMMAND_TIMEOUT + MD5_TIMEOUT_PER_MIB * len.div_ceil(1 << 20);
-        let response = self.command(&request, timeout)?;
+        let response = self.command_while(&request, timeout, meanwhile)?;
         digest(&response.payload, self.dialect()).ok_or(SessionError {
             step: Step::Command(request.opcode()),
             cause: Cause::Payload {

@@ -9,13 +9,15 @@ use crate::{
     flash::{FlashState, NorFlash, Pins},
     rom::personality::{BootPersonality, BootStep},
     soc::{Crystal as SocCrystal, Identity},
+    spi::SpiPins,
 };
 
 use super::{
-    BoardFlash, CaseError, Crystal, HiddenLock, Image, Inconsistency, Level, LoadedBoard, Package,
-    PartOverrides, Revision,
+    BoardFile, BoardFlash, CaseError, Crystal, FlashPins, HiddenLock, Image, Inconsistency, Level,
+    LoadedBoard, Package, PartOverrides, Revision,
     board_flash::{BootFaults, Causes, SideEffect},
     image, replace,
+    second_flash::{Routing, SecondFlash},
 };
 
 /// A board of a case or a board file.
@@ -47,6 +49,15 @@ impl LoadedBoard {
     ///
     /// As [`Self::into_board`].
     pub(crate) fn flash_of(&self, part: Part) -> Result<BoardFlash, CaseError> {
+        let nor = self.nor_of(part)?;
+        let side_effect = self.side_effect(nor.part())?;
+        let causes =
+            Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
+        Ok(BoardFlash::new(nor, self.routing()?, self.file.faults.clone(), causes))
+    }
+
+    /// The main part with what is in it.
+    fn nor_of(&self, part: Part) -> Result<NorFlash, CaseError> {
         let setup = &self.file.flash;
         let mut state = FlashState::factory(&part);
         for (name, value) in &setup.registers {
@@ -59,7 +70,6 @@ impl LoadedBoard {
         if matches!(setup.hidden, Some(HiddenLock::StatusRow { damaged: true, .. })) {
             state.damaged_row = Some(0..part.capacity_bytes);
         }
-        let side_effect = self.side_effect(&part)?;
         let capacity = part.capacity_bytes;
         let mut nor = NorFlash::new(part, state).map_err(|error| {
             self.wrong("flash.part", Inconsistency::PartFile(error.to_string()))
@@ -74,9 +84,37 @@ impl LoadedBoard {
         nor.set_pull_level(if pins.data_pull == Level::High { 0xff } else { 0x00 });
         nor.set_supply_mv(self.file.power.supply_mv.get());
         let _ = nor.take_dirty();
-        let causes =
-            Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
-        Ok(BoardFlash::new(nor, self.file.faults.clone(), causes))
+        Ok(nor)
+    }
+
+    /// The pins of the main part, and the second part on its own.
+    fn routing(&self) -> Result<Routing, CaseError> {
+        let second = match &self.file.second_flash {
+            None => None,
+            Some(second) => {
+                let file = BoardFile {
+                    flash: second.flash.clone(),
+                    power: self.file.power,
+                    ..BoardFile::default()
+                };
+                let origin = format!("{} (second-flash)", self.origin);
+                let text = String::new();
+                let folder = self.folder.clone();
+                let board = Self { origin, folder, file, text, replaced: Vec::new() };
+                let nor = board.nor_of(board.part()?)?;
+                let pins = match second.pins {
+                    FlashPins::Hspi => SpiPins::HSPI,
+                    FlashPins::Gpio(pins) => pins,
+                };
+                Some(Box::new(SecondFlash { pins, nor }))
+            }
+        };
+        Ok(Routing {
+            pins: self.file.chip.package.flash_pins(),
+            pull: if self.file.pins.data_pull == Level::High { 0xff } else { 0x00 },
+            second,
+            ..Routing::default()
+        })
     }
 
     /// What happens to the flash at the first register write of a boot.
@@ -224,6 +262,7 @@ impl LoadedBoard {
         };
         BoardSetup {
             identity,
+            efuses: self.file.efuse.cells(),
             strap: chip.strap.get(),
             wiring: self.file.wiring,
             personality: Some(self.personality()),

@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 use spi_nor::part::{AfterRefusal, BothLockBits, ChipEraseRule, HexBytes, RegisterName};
 
-use crate::board::Wiring;
+use crate::{board::Wiring, spi::SpiPins};
 
 use super::{
     boot::Boot,
+    efuse::EfuseSetup,
     story::Story,
     values::{MacAddress, Percent, StrapValue, SupplyMillivolts},
 };
@@ -25,12 +26,16 @@ pub struct BoardFile {
     pub case: Option<Story>,
     /// The flash part and what is in it at power-on.
     pub flash: FlashSetup,
+    /// A second part on other pins, which `SPI_ATTACH` reaches.
+    pub second_flash: Option<SecondFlash>,
     /// Supply of the flash.
     pub power: Power,
     /// Levels on the pins of the flash.
     pub pins: Pins,
     /// The ESP32 itself.
     pub chip: Chip,
+    /// eFuses that are burned besides the factory's.
+    pub efuse: EfuseSetup,
     /// How DTR and RTS reach EN and GPIO0.
     pub wiring: Wiring,
     /// What the firmware does when the board boots from flash.
@@ -92,6 +97,26 @@ pub struct FlashSetup {
     pub overrides: PartOverrides,
     /// Protection that no status register shows.
     pub hidden: Option<HiddenLock>,
+}
+
+/// A second flash.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecondFlash {
+    /// Where it is.
+    pub pins: FlashPins,
+    /// The part and what is in it, as in `[flash]`; hidden protection is not for it.
+    pub flash: FlashSetup,
+}
+
+/// Pins of a second flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlashPins {
+    /// The pins of HSPI: CLK 14, Q 12, D 13, HD 4, CS 15.
+    Hspi,
+    /// GPIO numbers.
+    Gpio(SpiPins),
 }
 
 /// One individual lock bit.
@@ -385,6 +410,19 @@ pub struct ReadNoise {
     pub seed: u64,
     /// Share of read instructions with one wrong bit.
     pub reads: Percent,
+}
+
+impl Package {
+    /// Where the main flash is: inside of the package for the last four.
+    #[must_use]
+    pub const fn flash_pins(self) -> SpiPins {
+        match self {
+            Self::D0wdq6 | Self::D0wd | Self::D0wdr2 => SpiPins::SPI,
+            Self::D2wd | Self::U4wdh | Self::PicoD4 | Self::PicoV302 => {
+                SpiPins { clk: 6, q: 17, d: 8, hd: 11, cs: 16 }
+            }
+        }
+    }
 }
 
 impl Default for Power {

@@ -6,12 +6,15 @@ use spi_nor::part::Part;
 
 use crate::{
     flash::NorFlash,
-    spi::{SpiDevice, Transaction},
+    spi::{SpiConnection, SpiDevice, Transaction},
     time::Instant,
     trace::{Event, Trace},
 };
 
-use super::{DeadCells, Faults, SupplyMillivolts, WriteForm};
+use super::{
+    DeadCells, Faults, SupplyMillivolts, WriteForm,
+    second_flash::{Route, Routing},
+};
 
 /// Opcodes of array reads that noise disturbs.
 const ARRAY_READS: [u8; 2] = [0x03, 0x0b];
@@ -29,6 +32,7 @@ pub struct BoardFlash {
     booting: bool,
     /// Opcodes that anything here looks at; every other one goes straight to the part.
     watched: Box<[bool; 256]>,
+    routing: Routing,
 }
 
 /// What register writes cause besides.
@@ -64,12 +68,12 @@ struct Before {
 }
 
 impl BoardFlash {
-    pub(super) fn new(nor: NorFlash, faults: Faults, causes: Causes) -> Self {
+    pub(super) fn new(nor: NorFlash, routing: Routing, faults: Faults, causes: Causes) -> Self {
         let read_counts = vec![0; faults.register_reads.len()];
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
         let watched = watched(nor.part(), &faults, &causes);
-        Self { nor, faults, read_counts, noise, causes, booting: false, watched }
+        Self { nor, faults, read_counts, noise, causes, booting: false, watched, routing }
     }
 
     /// The part.
@@ -81,6 +85,21 @@ impl BoardFlash {
     /// The part, from outside of the board's time.
     pub fn nor_mut(&mut self) -> &mut NorFlash {
         &mut self.nor
+    }
+
+    /// The part on the second set of pins, if the board has one.
+    #[must_use]
+    pub fn second(&self) -> Option<&NorFlash> {
+        self.routing.second.as_ref().map(|second| &second.nor)
+    }
+
+    /// The main flash is reached from reset on, without `SPI_ATTACH`: for look-alikes of emulators
+    /// that know no pads.
+    pub fn attach_always(&mut self) {
+        self.routing.always_attached = true;
+        if self.routing.route == Route::Open {
+            self.routing.route = Route::Main;
+        }
     }
 
     /// Replaces the faults; what they count starts anew.
@@ -212,6 +231,20 @@ fn watched(part: &Part, faults: &Faults, causes: &Causes) -> Box<[bool; 256]> {
 }
 
 impl BoardFlash {
+    /// A transaction on pins that do not lead to the main flash.
+    fn transfer_elsewhere(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
+        if let Some(second) = self.routing.second_mut() {
+            return second.transfer(now, transaction, trace);
+        }
+        transaction.miso.fill(self.routing.pull);
+        trace.spi(transaction, false);
+    }
+
     /// A transaction that a fault or a cause may be about.
     fn transfer_watched(
         &mut self,
@@ -257,6 +290,9 @@ impl DeadCells {
 
 impl SpiDevice for BoardFlash {
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        if self.routing.route != Route::Main {
+            return self.transfer_elsewhere(now, transaction, trace);
+        }
         match transaction.mosi.first() {
             Some(&opcode) if self.watched[usize::from(opcode)] => {
                 self.transfer_watched(now, opcode, transaction, trace);
@@ -266,11 +302,22 @@ impl SpiDevice for BoardFlash {
     }
 
     fn busy_until(&self) -> Option<Instant> {
-        self.nor.busy_until()
+        match self.routing.route {
+            Route::Main => self.nor.busy_until(),
+            Route::Second => self.second().and_then(SpiDevice::busy_until),
+            Route::Open => None,
+        }
     }
 
     fn power_cycle(&mut self, now: Instant) {
         self.nor.power_cycle(now);
+        if let Some(second) = &mut self.routing.second {
+            second.nor.power_cycle(now);
+        }
+    }
+
+    fn connect(&mut self, connection: SpiConnection) {
+        self.routing.connect(connection);
     }
 
     fn set_boot_writes(&mut self, running: bool) {
@@ -279,5 +326,8 @@ impl SpiDevice for BoardFlash {
 
     fn power_cut(&mut self, now: Instant, seed: u64) {
         self.nor.power_cut(now, seed);
+        if let Some(second) = &mut self.routing.second {
+            second.nor.power_cut(now, seed);
+        }
     }
 }

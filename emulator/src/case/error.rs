@@ -105,6 +105,12 @@ pub enum Inconsistency {
     /// What the board changes does not make a part.
     #[error("the changed part is wrong: {0}")]
     ChangedPart(String),
+    /// More bytes than a block holds.
+    #[error("more bytes than a block holds with this coding scheme, which are {most}")]
+    EfuseBytes {
+        /// The most.
+        most: usize,
+    },
     /// `default-hypothesis` names nothing in `[hypotheses]`.
     #[error("{0:?} is not in [hypotheses]")]
     NoSuchHypothesis(String),

@@ -8,9 +8,11 @@ mod assemble;
 mod board_file;
 mod board_flash;
 pub mod boot;
+mod efuse;
 mod error;
 mod image;
 pub(crate) mod key_line;
+mod second_flash;
 mod story;
 mod values;
 
@@ -24,12 +26,13 @@ use std::{
 
 pub use assemble::CaseBoard;
 pub use board_file::{
-    BoardFile, Chip, Crystal, DeadCells, Faults, FlashSetup, HiddenLock, Hypothesis, Image,
-    ImageFile, Level, Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise,
-    RegisterReadFault, Revision, WriteForm,
+    BoardFile, Chip, Crystal, DeadCells, Faults, FlashPins, FlashSetup, HiddenLock, Hypothesis,
+    Image, ImageFile, Level, Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise,
+    RegisterReadFault, Revision, SecondFlash, WriteForm,
 };
 pub use board_flash::BoardFlash;
 pub use boot::{Boot, Flavour};
+pub use efuse::{Coding, EfuseSetup};
 pub use error::{CaseError, Inconsistency};
 pub use image::bootable;
 pub use story::{
@@ -205,13 +208,18 @@ impl LoadedBoard {
     /// What the parser cannot see: values that contradict each other.
     fn check(&self) -> Result<(), CaseError> {
         let own = [("flash".to_owned(), &self.file.flash)];
+        let second = self.file.second_flash.as_ref().map(|second| &second.flash);
+        let second = second.map(|flash| ("second-flash".to_owned(), flash));
         let others = self.file.hypotheses.iter().filter_map(|(name, other)| {
             Some((format!("hypotheses.{name}.flash"), other.flash.as_ref()?))
         });
-        for (key, flash) in own.into_iter().chain(others) {
+        for (key, flash) in own.into_iter().chain(second).chain(others) {
             if flash.part.is_some() == flash.part_file.is_some() {
                 return Err(self.wrong(&key, Inconsistency::PartOrFile));
             }
+        }
+        if let Some((key, most)) = self.file.efuse.too_long() {
+            return Err(self.wrong(key, Inconsistency::EfuseBytes { most }));
         }
         let own = self.file.case.as_ref().map(|story| ("case.play".to_owned(), &story.play));
         let others = self.file.hypotheses.iter().filter_map(|(name, other)| {

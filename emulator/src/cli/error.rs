@@ -3,11 +3,15 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, explain::ExplainError, guest::RomImageError, persist::PersistError,
-    transport::tcp::ListenAddressError,
+    board::UnknownWiring,
+    case::CaseError,
+    explain::ExplainError,
+    guest::RomImageError,
+    persist::PersistError,
+    transport::{remote::OpenError, tcp::ListenAddressError},
 };
 
-use super::{exec, qemu, run};
+use super::{exec, qemu, run, transcript::TranscriptError};
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -52,9 +56,18 @@ pub enum CliError {
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
+    /// A reset circuit has another name.
+    #[error(transparent)]
+    Wiring(#[from] UnknownWiring),
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),
+    /// A transcript cannot be used.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
+    /// The port of `proxy` cannot be opened.
+    #[error(transparent)]
+    Remote(#[from] OpenError),
     /// A map that the part does not have.
     #[error("{part}: {problem}")]
     Map {
@@ -81,6 +94,7 @@ impl CliError {
         ExitCode::from(match self {
             Self::Io(_)
             | Self::Exec(_)
+            | Self::Remote(_)
             | Self::Run(run::RunError::File { .. })
             | Self::RomFile { .. } => 1,
             Self::Map { .. }

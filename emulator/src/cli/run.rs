@@ -164,7 +164,7 @@ impl Run {
         running.announce(out, self.json)?;
         let end = running.serve()?;
         if let Some(store) = store {
-            store.store(running.board.flash_mut().nor_mut())?;
+            store.store(&mut running.board)?;
         }
         let report = Report::new(&running, end, &symbols);
         io::stderr().write_all(report.text(self.json).as_bytes())?;
@@ -361,7 +361,7 @@ impl Running {
                 bytes.extend(chunk.iter().take(count));
                 *open = count > 0;
             }
-            Line::Pty(port) => port.read(&mut bytes)?,
+            Line::Pty(port) => port.read(&mut bytes, true)?,
         }
         self.received_bytes += bytes.len() as u64;
         let now = self.board.now();

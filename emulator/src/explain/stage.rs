@@ -16,8 +16,8 @@ use crate::{
         flash_driver::{self, FlashChip, FlashError},
         personality::BootPersonality,
     },
-    soc::{Identity, Machine, Soc},
-    spi::SpiDevice,
+    soc::{Efuse, Identity, Machine, Soc},
+    spi::{SpiConnection, SpiDevice},
     time::{Duration, Instant},
     trace::{Hang, Trace},
 };
@@ -78,8 +78,11 @@ impl Stage {
     /// A stage with a first board.
     pub(super) fn new(flash: BoardFlash, size_setting: Option<u32>) -> Self {
         let identity = Identity::default();
-        let soc = Soc::power_on(&identity, crate::board::STRAP_DOWNLOAD);
-        let machine = Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() };
+        let efuse = Efuse::with_cells(identity.cells());
+        let soc = Soc::power_on(&identity, efuse, crate::board::STRAP_DOWNLOAD);
+        let (now, trace) = (Instant::ZERO, Trace::default());
+        let mut machine = Machine { now, soc, flash, connection: SpiConnection::Default, trace };
+        machine.connect(SpiConnection::Default);
         Self { machine, boots: Rc::new([]), boot_count: 0, size_setting }
     }
 
@@ -97,6 +100,7 @@ impl Stage {
     /// Puts a board back.
     pub(super) fn restore(&mut self, board: Snapshot) {
         self.machine.flash = board.flash;
+        self.machine.connect(SpiConnection::Default);
         self.machine.trace = Trace::default();
         self.boots = board.boots;
         self.boot_count = board.boot_count;
@@ -162,7 +166,7 @@ impl Stage {
         let capacity = self.machine.flash.nor().part().capacity_bytes;
         let chip_bytes = self.size_setting.unwrap_or(capacity);
         FlashChip { chip_bytes, ..FlashChip::DEFAULT }.store(&mut self.machine);
-        flash_driver::attach(&mut self.machine, false)
+        flash_driver::attach(&mut self.machine, SpiConnection::Default, false)
     }
 
     fn write(&mut self, write: &observed::Write) -> Result<Seen, FlashError> {

@@ -5,7 +5,11 @@
 //! QE bit.
 
 use super::flash_driver::{self, FlashError};
-use crate::{soc::Machine, spi::SpiDevice, trace::Hang};
+use crate::{
+    soc::Machine,
+    spi::{SpiConnection, SpiDevice},
+    trace::Hang,
+};
 
 /// Where the ROM looks for an image.
 const IMAGE_ADDRESS: u32 = 0x1000;
@@ -102,9 +106,13 @@ impl Header {
     }
 }
 
-/// Boots from flash. `print` is off in the silent modes of ROM-FACTS 1.2.
-pub fn boot<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> FlashBoot {
-    match load(machine, print) {
+/// Boots from the flash on `connection`. `print` is off in the silent modes of ROM-FACTS 1.2.
+pub fn boot<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> FlashBoot {
+    match load(machine, print, connection) {
         Ok(entry) => FlashBoot::Run { entry },
         Err(end) => end,
     }
@@ -116,10 +124,15 @@ fn say<F: SpiDevice>(machine: &mut Machine<F>, print: bool, text: &str) {
     }
 }
 
-fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, FlashBoot> {
-    flash_driver::attach(machine, false)?;
+fn load<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> Result<u32, FlashBoot> {
+    flash_driver::attach(machine, connection, false)?;
     let mut header = Header { bytes: [0; HEADER_BYTES as usize] };
-    read_cached(machine, IMAGE_ADDRESS, &mut header.bytes);
+    // Before the mode is known.
+    machine.read_cached(IMAGE_ADDRESS, &mut header.bytes, false);
     header.check()?;
     say(machine, print, &header.describe());
     flash_driver::wait_idle(machine)?;
@@ -131,7 +144,7 @@ fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, Flas
     let (end, sum) = load_segments(machine, print, header.bytes[1], fast)?;
     // The checksum is the last byte of the 16-byte row in which the segments end.
     let mut stored = [0];
-    read_in_mode(machine, end | 0xF, &mut stored, fast);
+    machine.read_cached(end | 0xF, &mut stored, fast);
     if sum != stored[0] {
         let text = format!("csum err:{sum:#04x}!={:#04x}\r\nets_main.c 384 \r\n", stored[0]);
         say(machine, print, &text);
@@ -153,7 +166,7 @@ fn load_segments<F: SpiDevice>(
     let mut sum = CHECKSUM_SEED;
     for _ in 0..count {
         let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-        read_in_mode(machine, at, &mut header, fast);
+        machine.read_cached(at, &mut header, fast);
         at = at.wrapping_add(SEGMENT_HEADER_BYTES);
         let [a, b, c, d, len @ ..] = header;
         let (target, len) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(len));
@@ -177,7 +190,7 @@ fn load_segment<F: SpiDevice>(
     while done < len {
         let take = (len - done).min(64);
         let piece = &mut piece[..take as usize];
-        read_in_mode(machine, at.wrapping_add(done), piece, fast);
+        machine.read_cached(at.wrapping_add(done), piece, fast);
         *sum = piece.iter().fold(*sum, |sum, byte| sum ^ byte);
         machine
             .write_bytes(target.wrapping_add(done), piece)
@@ -185,25 +198,4 @@ fn load_segment<F: SpiDevice>(
         done += take;
     }
     Ok(())
-}
-
-/// Reads through the cache's controller as the header's mode says.
-fn read_in_mode<F: SpiDevice>(
-    machine: &mut Machine<F>,
-    address: u32,
-    target: &mut [u8],
-    fast: bool,
-) {
-    let [_, high, middle, low] = address.to_be_bytes();
-    if fast {
-        machine.transfer_cached(&[0x0B, high, middle, low, 0], target);
-    } else {
-        read_cached(machine, address, target);
-    }
-}
-
-/// Reads through the cache's controller before the mode is known.
-fn read_cached<F: SpiDevice>(machine: &mut Machine<F>, address: u32, target: &mut [u8]) {
-    let [_, high, middle, low] = address.to_be_bytes();
-    machine.transfer_cached(&[0x03, high, middle, low], target);
 }

@@ -212,7 +212,7 @@ impl Play {
 }
 
 /// Lets a board do all that it does by itself; returns what it printed.
-fn run_until_quiet(board: &mut CaseBoard) -> Vec<u8> {
+pub(crate) fn run_until_quiet(board: &mut CaseBoard) -> Vec<u8> {
     let end = board.now() + BOOT_TIME_MAX;
     let mut text = Vec::new();
     let mut now: Instant = board.now();

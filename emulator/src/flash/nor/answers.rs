@@ -43,7 +43,8 @@ impl NorFlash {
                 *answer = byte;
             }
         };
-        let device_id = self.part.jedec_id.0[2].wrapping_sub(1);
+        let derived = self.part.jedec_id.0[2].wrapping_sub(1);
+        let device_id = self.part.device_id.unwrap_or(derived);
         let maker = self.part.jedec_id.0[0];
         match op {
             Meaning::ReadId => cycle(&self.part.jedec_id.0, skipped, miso),
