@@ -16,15 +16,15 @@ pub use crate::guest::{
     RomImageError,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
-pub use wiring::{ControlLines, Wiring};
+pub use wiring::{ControlLines, UnknownWiring, Wiring};
 
 use std::sync::Arc;
 
 use crate::{
     guest::{Guest, GuestEnd},
     rom::{Loader, LoaderExit, banner::ResetCause},
-    soc::{Machine, Soc},
-    spi::{SpiDevice, Transaction},
+    soc::{Efuse, EfuseCells, Machine, Soc},
+    spi::{SpiConnection, SpiDevice, Transaction},
     time::{Duration, Instant},
     trace::{Event, Hang, Trace},
 };
@@ -100,7 +100,8 @@ pub struct Board<F> {
 impl<F: SpiDevice> Board<F> {
     /// Powers a board on at [`Instant::ZERO`]; the banner is on its way.
     pub fn power_on(setup: BoardSetup, flash: F) -> Self {
-        let soc = Soc::power_on(&setup.identity, setup.strap);
+        let efuse = Efuse::with_cells(setup.identity.cells().burned_with(&setup.efuses));
+        let soc = Soc::power_on(&setup.identity, efuse, setup.strap);
         let mut board = Self {
             strap: setup.strap,
             setup,
@@ -109,7 +110,13 @@ impl<F: SpiDevice> Board<F> {
             auto_baud: None,
             lines: ControlLines::default(),
             rise: None,
-            machine: Machine { now: Instant::ZERO, soc, flash, trace: Trace::default() },
+            machine: Machine {
+                now: Instant::ZERO,
+                soc,
+                flash,
+                connection: SpiConnection::Nothing,
+                trace: Trace::default(),
+            },
             activity: Activity::Held,
             reset_cause: ResetCause::PowerOn,
             probe: None,
@@ -262,7 +269,8 @@ impl<F: SpiDevice> Board<F> {
         self.stop(now);
         self.machine.flash.power_cycle(now);
         let uart = self.machine.soc.uart.clone();
-        self.machine.soc = Soc::power_on(&self.setup.identity, self.strap);
+        let efuse = self.machine.soc.efuse.clone();
+        self.machine.soc = Soc::power_on(&self.setup.identity, efuse, self.strap);
         self.machine.soc.uart = uart;
         self.machine.trace.push(now, Event::PowerOn);
         self.restart(now, ResetCause::PowerOn);
@@ -295,6 +303,22 @@ impl<F: SpiDevice> Board<F> {
         &mut self.machine.flash
     }
 
+    /// The chip's eFuses.
+    #[must_use]
+    pub fn efuses(&self) -> &EfuseCells {
+        self.machine.soc.efuse.cells()
+    }
+
+    /// Puts a chip with other eFuses on the board, as if it had been there from the last reset on.
+    pub fn set_efuses(&mut self, cells: EfuseCells) {
+        self.machine.soc.efuse = Efuse::with_cells(cells);
+    }
+
+    /// Whether eFuses were burned since the last call.
+    pub fn take_unsaved_efuses(&mut self) -> bool {
+        self.machine.soc.efuse.take_unsaved()
+    }
+
     /// One chip select of a programmer clipped to the flash, beside the chip's own controller.
     /// Returns the end of the operation that the part was busy with when it began.
     pub fn spi_transfer(
@@ -303,9 +327,11 @@ impl<F: SpiDevice> Board<F> {
         transaction: &mut Transaction<'_>,
     ) -> Option<Instant> {
         self.advance(now);
-        let Machine { flash, trace, .. } = &mut self.machine;
+        let Machine { flash, trace, connection, .. } = &mut self.machine;
+        flash.connect(SpiConnection::Default);
         let busy = flash.busy_until().filter(|end| *end > now);
         flash.transfer(now, transaction, trace);
+        flash.connect(*connection);
         busy
     }
 
@@ -363,7 +389,7 @@ impl<F: SpiDevice> Board<F> {
 
     /// The loop was left and there is nothing to run (ROM-FACTS 1.4).
     fn leave_without_code(&mut self) {
-        if self.setup.identity.console_debug_disabled {
+        if self.machine.soc.efuse.console_debug_disabled() {
             self.machine.send(b"ets_main.c 397 \r\n");
             self.hang(Hang::LoaderLeft);
         } else {

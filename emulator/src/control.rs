@@ -17,6 +17,8 @@ use crate::{
     trace::Entry,
 };
 
+/// Entries of the trace in one answer.
+const TRACE_MAX: usize = 5_000;
 /// Snapshots that a board may have at a time.
 const SNAPSHOTS_MAX: usize = 64;
 
@@ -31,7 +33,7 @@ pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer 
   {"do":"supply","mv":1800}
   {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
   {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: the flash, in memory
-  {"do":"trace","last":20}              newest entries
+  {"do":"trace","last":20}              newest entries, 5000 at most
   {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
 
 /// A request.
@@ -143,7 +145,7 @@ impl Control {
             Request::Status {} => return Ok(status(board)),
             Request::Trace { last } => {
                 let entries = board.trace().entries();
-                let skip = entries.len().saturating_sub(last);
+                let skip = entries.len().saturating_sub(last.min(TRACE_MAX));
                 let entries: Vec<_> = entries.skip(skip).map(entry_value).collect();
                 return Ok(json!({ "trace": entries, "dropped": board.trace().dropped_count() }));
             }
@@ -221,6 +223,8 @@ pub fn entry_text(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{board::Mode, case::LoadedBoard};
 
@@ -266,5 +270,91 @@ mod tests {
             assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
         }
         assert_eq!(board.trace().entries().len(), 1, "power-on alone");
+    }
+
+    /// What the fuzzer puts together: keys and values that requests have, and any text.
+    fn piece() -> impl Strategy<Value = String> {
+        const KNOWN: [&str; 40] = [
+            "status",
+            "reset",
+            "power",
+            "strap",
+            "lines",
+            "pins",
+            "supply",
+            "faults",
+            "snapshot",
+            "restore",
+            "trace",
+            "do",
+            "value",
+            "dtr",
+            "rts",
+            "wp",
+            "hold",
+            "mv",
+            "set",
+            "name",
+            "last",
+            "low",
+            "high",
+            "true",
+            "false",
+            "null",
+            "0",
+            "19",
+            "1800",
+            "-1",
+            "1e99",
+            "18446744073709551615",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "program-lost",
+        ];
+        prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), ".{0,8}"]
+    }
+
+    /// A request with arbitrary fields, well-formed as JSON.
+    fn request() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(|it| json!(it)),
+            any::<bool>().prop_map(|it| json!(it)),
+            piece().prop_map(|it| json!(it)),
+            Just(json!({})),
+            Just(json!([1])),
+        ];
+        (piece(), proptest::collection::vec((piece(), value), 0..4)).prop_map(|(what, fields)| {
+            let mut object = json!({ "do": what });
+            for (key, value) in fields {
+                object[key] = value;
+            }
+            object.to_string()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever is asked is answered by one line of JSON, and the board goes on.
+        #[test]
+        fn anything_may_be_asked(lines in proptest::collection::vec(
+            prop_oneof![request(), proptest::collection::vec(piece(), 0..12).prop_map(|it| it.concat())],
+            1..20,
+        )) {
+            let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+            let mut control = Control::default();
+            for line in lines {
+                let now = board.now();
+                let text = control.answer(&mut board, now, &line);
+                let answer: Value = serde_json::from_str(&text).unwrap();
+                prop_assert!(answer["ok"].is_boolean() && !text.contains('\n'), "{} to {}", text, line);
+            }
+            prop_assert_eq!(&ask(&mut board, &mut control, r#"{"do":"status"}"#)["ok"], true);
+        }
     }
 }

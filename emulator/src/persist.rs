@@ -6,6 +6,10 @@
 //! replaced by rename, so that it is the old one or the new one at any moment. The image is synced
 //! to the disk when the store is dropped.
 
+mod board;
+
+pub use board::BoardStore;
+
 use std::{
     collections::BTreeMap,
     ffi::OsString,
@@ -108,9 +112,7 @@ impl ImageStore {
         if bytes != u64::from(capacity) {
             return Err(PersistError::Size { path: path.to_owned(), bytes, capacity });
         }
-        let mut state_path = OsString::from(path);
-        state_path.push(".state");
-        let store = Self { image, state_path: state_path.into() };
+        let store = Self { image, state_path: beside(path, ".state") };
         store.load_array(capacity, flash).map_err(fail)?;
         store.load_state(flash)?;
         // What was just loaded is stored already; the state file may not be.
@@ -194,10 +196,7 @@ impl ImageStore {
         let saved =
             Saved::of(flash.part().name.clone(), flash.part().registers.keys(), flash.state());
         let text = serde_json::to_vec_pretty(&saved).map_err(|error| fail(error.into()))?;
-        let mut temporary = self.state_path.clone().into_os_string();
-        temporary.push(".tmp");
-        fs::write(&temporary, text).map_err(fail)?;
-        fs::rename(&temporary, &self.state_path).map_err(fail)
+        replace_file(&self.state_path, &text).map_err(fail)
     }
 }
 
@@ -234,10 +233,23 @@ fn key(name: RegisterName) -> String {
     format!("{name:?}").to_lowercase()
 }
 
+/// The path with more at its end.
+fn beside(path: &Path, suffix: &str) -> PathBuf {
+    let mut path = OsString::from(path);
+    path.push(suffix);
+    path.into()
+}
+
+/// Replaces a small file by rename: it is the old one or the new one at any moment.
+fn replace_file(path: &Path, content: &[u8]) -> io::Result<()> {
+    let temporary = beside(path, ".tmp");
+    fs::write(&temporary, content)?;
+    fs::rename(&temporary, path)
+}
+
 /// Makes the image in one step: a half-written one is never seen under its name.
 fn create(path: &Path, flash: &NorFlash) -> io::Result<()> {
-    let mut temporary = OsString::from(path);
-    temporary.push(".tmp");
+    let temporary = beside(path, ".tmp");
     let file = File::create(&temporary)?;
     for (sector, offset) in flash.state().cells.sectors().zip((0_u64..).step_by(SECTOR_BYTES)) {
         file.write_all_at(sector, offset)?;

@@ -24,7 +24,8 @@ pub(crate) struct Cli {
 #[derive(Debug, Args)]
 #[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
+    /// Serial device or PTY; `rfc2217://HOST:PORT` is one of another machine, with its modem lines,
+    /// `socket://HOST:PORT` the bare bytes of one; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
     /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a
     /// MAC of its own
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
@@ -42,6 +43,10 @@ pub(crate) struct Global {
     /// Upload this flasher stub (esptool's JSON form) and use it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) stub: Option<PathBuf>,
+    /// Write all that passes the port to this file, as `emulator replay` and `emulator diff` read
+    /// it; for commands on one board
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,

@@ -30,6 +30,18 @@ pub(crate) fn run(
     interrupt: Arc<AtomicBool>,
     report: &mut Report,
 ) -> Result<u8, Failure> {
+    let is_of_one_board = !matches!(
+        cli.command,
+        Command::Batch(_)
+            | Command::Reproduce(_)
+            | Command::Matrix(_)
+            | Command::Schema(_)
+            | Command::ListPorts
+            | Command::Completions { .. }
+    );
+    if cli.global.record.is_some() && !is_of_one_board {
+        return Err(Failure::NothingToRecord);
+    }
     if let Command::Batch(args) = &cli.command {
         return batch::run(args, cli.global.stub.as_deref(), &interrupt, report);
     }

@@ -119,6 +119,8 @@ pub(crate) enum Failure {
     BadJournal { path: PathBuf, cause: serde_json::Error },
     #[error("cannot write {}: {cause}", .path.display())]
     File { path: PathBuf, cause: io::Error },
+    #[error("--record is for commands on one board")]
+    NothingToRecord,
     #[error("cannot print or catch signals: {0}")]
     Io(#[from] io::Error),
 }
@@ -128,8 +130,9 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoPort
+            | Self::NothingToRecord
             | Self::Batch(BatchError::Plan(_))
-            | Self::Port(PortError::Board(_))
+            | Self::Port(PortError::Board(_) | PortError::Address(_))
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
@@ -187,6 +190,9 @@ impl Failure {
         match self {
             Self::NoPort => {
                 Some("give one with --port, or set FLASHER_PORT; `flasher list-ports` shows them")
+            }
+            Self::Port(PortError::Open { name, .. }) if name.contains("://") => {
+                Some("check that the server runs there and that nothing on the way blocks it")
             }
             Self::Port(PortError::Open { .. }) => Some(
                 "check the name (`flasher list-ports`), that no monitor holds the port, and that \

@@ -336,9 +336,13 @@ impl Session {
     ///
     /// As [`Self::command`], and [`Cause::Port`] if the port does not do the rate.
     pub fn change_baud(&mut self, old: u32, new: u32) -> Result<(), SessionError> {
+        let step = Step::Command(Opcode::ChangeBaudrate);
+        if !self.port.has_rate() {
+            // Before the chip is told: it would be out of reach.
+            return self.set_host_baud(new, step);
+        }
         let old = if self.dialect == Dialect::Stub { old } else { 0 };
         self.command(&Request::ChangeBaudrate { new, old }, COMMAND_TIMEOUT)?;
-        let step = Step::Command(Opcode::ChangeBaudrate);
         self.set_host_baud(new, step)?;
         self.port.wait(BAUD_SETTLE);
         self.discard_input()

@@ -169,6 +169,7 @@ fn judge(name: &str, looked: &Diagnosis, probed: &Diagnosis) {
             assert_eq!(probed.cause, Cause::HiddenProtection, "{name}");
             assert!(!looked.open.is_empty(), "{name}");
         }
+        Class::RegisterBits if name.ends_with("/not-helped") => visible(Cause::RegistersLocked),
         Class::RegisterBits => visible(Cause::RegisterBits),
         Class::IndividualLocks => visible(Cause::IndividualLocks),
         Class::RegistersLocked => visible(Cause::RegistersLocked),

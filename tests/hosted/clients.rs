@@ -54,6 +54,51 @@ impl Esptool {
         }
     }
 
+    /// A command that runs espefuse of this release, or `None` after a loud message if it cannot be
+    /// had.
+    #[allow(dead_code, reason = "the hosted tests use it")]
+    pub(crate) fn espefuse(self) -> Option<Command> {
+        match self.install_espefuse() {
+            Ok(python) => {
+                let mut command = Command::new(python);
+                command.args(["-m", "espefuse"]);
+                Some(command)
+            }
+            Err(reason) => {
+                skip(&format!("espefuse {}", self.version), &reason);
+                None
+            }
+        }
+    }
+
+    /// A command that runs espsecure of this release, or `None` after a loud message if it cannot
+    /// be had.
+    #[allow(dead_code, reason = "the hosted tests use it")]
+    pub(crate) fn espsecure(self) -> Option<Command> {
+        let mut command = self.python()?;
+        command.args(["-m", "espsecure"]);
+        Some(command)
+    }
+
+    /// espefuse 4 does not start with the bitstring 5 that pip chooses for it.
+    fn install_espefuse(self) -> Result<PathBuf, String> {
+        let python = self.install()?;
+        if !self.version.starts_with("4.") {
+            return Ok(python);
+        }
+        let folder = clients_folder()?.join(format!("esptool-{}", self.version));
+        let lock = File::create(folder.with_extension("lock")).map_err(|e| e.to_string())?;
+        lock.lock().map_err(|e| e.to_string())?;
+        let ready = folder.join("espefuse-ready");
+        if !ready.is_file() {
+            run(Command::new(&python)
+                .args(["-m", "pip", "install", "--quiet", "--disable-pip-version-check"])
+                .arg("bitstring<4.2"))?;
+            fs::write(ready, "bitstring<4.2").map_err(|e| e.to_string())?;
+        }
+        Ok(python)
+    }
+
     /// The stub files in esptool's JSON form that this release carries for the ESP32:
     /// generation and path.
     #[allow(dead_code, reason = "the system tests use it")]

@@ -10,6 +10,7 @@
 #[path = "../hosted/clients.rs"]
 mod clients;
 mod protection_tables;
+mod recordings;
 mod stub_transcripts;
 mod tidy;
 mod transcripts;

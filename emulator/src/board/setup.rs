@@ -3,7 +3,10 @@
 use serde::Deserialize;
 
 use super::wiring::Wiring;
-use crate::{rom::personality::BootPersonality, soc::Identity};
+use crate::{
+    rom::personality::BootPersonality,
+    soc::{EfuseCells, Identity},
+};
 
 /// Strap value that a usual board samples with GPIO0 low (ROM-FACTS 1.1).
 pub const STRAP_DOWNLOAD: u8 = 0x03;
@@ -18,6 +21,9 @@ pub const STRAP_GPIO0: u8 = 0x10;
 pub struct BoardSetup {
     /// The chip.
     pub identity: Identity,
+    /// eFuses that are burned besides those of the identity.
+    #[serde(skip)]
+    pub efuses: EfuseCells,
     /// Strap pins at power-on. The control lines drive GPIO0 (bit 4) from then on.
     pub strap: u8,
     /// How the control lines reach EN and GPIO0.
@@ -32,6 +38,7 @@ impl Default for BoardSetup {
     fn default() -> Self {
         Self {
             identity: Identity::default(),
+            efuses: EfuseCells::BLANK,
             strap: STRAP_DOWNLOAD,
             wiring: Wiring::default(),
             personality: None,

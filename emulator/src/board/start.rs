@@ -10,7 +10,7 @@ use crate::{
         flash_driver,
     },
     soc::address,
-    spi::SpiDevice,
+    spi::{SpiConnection, SpiDevice, SpiPins},
     time::Duration,
 };
 
@@ -18,7 +18,10 @@ impl<F: SpiDevice> Board<F> {
     /// What the ROM does from its reset vector on.
     pub(super) fn boot(&mut self, cause: ResetCause) {
         self.reset_cause = cause;
+        self.machine.connect(SpiConnection::Nothing);
         if let Some(rom) = self.rom.clone() {
+            // A dump attaches the flash through pads that are plain registers here.
+            self.machine.connect(SpiConnection::Default);
             let guest = Guest::reset(&mut self.machine, &rom, cause as u8);
             self.activity = Activity::Guest(Box::new(guest));
             return;
@@ -31,7 +34,7 @@ impl<F: SpiDevice> Board<F> {
             self.machine.send(banner(cause, strap).as_bytes());
         }
         match mode {
-            BootMode::Download if self.setup.identity.download_disabled => {
+            BootMode::Download if self.machine.soc.efuse.download_disabled() => {
                 self.machine.send(b"Download mode is disabled. Restart with GPIO0 high.\r\n");
                 self.activity = Activity::Deaf;
             }
@@ -51,11 +54,14 @@ impl<F: SpiDevice> Board<F> {
                 self.machine.send(b"ets_main.c 246 \r\n");
                 self.activity = Activity::Deaf;
             }
-            BootMode::SpiFlash => match flash_driver::attach(&mut self.machine, true) {
-                Err(flash_driver::FlashError::Hang(why)) => self.hang(why),
-                _ => self.leave_without_code(),
-            },
-            BootMode::SpiFastFlash | BootMode::HspiFlash => self.boot_flash(print),
+            BootMode::SpiFlash => {
+                match flash_driver::attach(&mut self.machine, SpiConnection::Default, true) {
+                    Err(flash_driver::FlashError::Hang(why)) => self.hang(why),
+                    _ => self.leave_without_code(),
+                }
+            }
+            BootMode::SpiFastFlash => self.boot_flash(print, SpiConnection::Default),
+            BootMode::HspiFlash => self.boot_flash(print, SpiConnection::Pins(SpiPins::HSPI)),
         }
     }
 
@@ -67,8 +73,8 @@ impl<F: SpiDevice> Board<F> {
         !(silent && matches!(mode, BootMode::SpiFastFlash | BootMode::HspiFlash))
     }
 
-    fn boot_flash(&mut self, print: bool) {
-        match boot(&mut self.machine, print) {
+    fn boot_flash(&mut self, print: bool, connection: SpiConnection) {
+        match boot(&mut self.machine, print, connection) {
             FlashBoot::Hang(why) => self.hang(why),
             FlashBoot::Retry { line } => {
                 let next = self.machine.now + HEADER_RETRY;

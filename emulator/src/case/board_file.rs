@@ -9,10 +9,11 @@ use std::{collections::BTreeMap, path::PathBuf};
 use serde::Deserialize;
 use spi_nor::part::{AfterRefusal, BothLockBits, ChipEraseRule, HexBytes, RegisterName};
 
-use crate::board::Wiring;
+use crate::{board::Wiring, spi::SpiPins};
 
 use super::{
     boot::Boot,
+    efuse::EfuseSetup,
     story::Story,
     values::{MacAddress, Percent, StrapValue, SupplyMillivolts},
 };
@@ -25,12 +26,16 @@ pub struct BoardFile {
     pub case: Option<Story>,
     /// The flash part and what is in it at power-on.
     pub flash: FlashSetup,
+    /// A second part on other pins, which `SPI_ATTACH` reaches.
+    pub second_flash: Option<SecondFlash>,
     /// Supply of the flash.
     pub power: Power,
     /// Levels on the pins of the flash.
     pub pins: Pins,
     /// The ESP32 itself.
     pub chip: Chip,
+    /// eFuses that are burned besides the factory's.
+    pub efuse: EfuseSetup,
     /// How DTR and RTS reach EN and GPIO0.
     pub wiring: Wiring,
     /// What the firmware does when the board boots from flash.
@@ -92,6 +97,26 @@ pub struct FlashSetup {
     pub overrides: PartOverrides,
     /// Protection that no status register shows.
     pub hidden: Option<HiddenLock>,
+}
+
+/// A second flash.
+#[derive(Debug, Clone, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct SecondFlash {
+    /// Where it is.
+    pub pins: FlashPins,
+    /// The part and what is in it, as in `[flash]`; hidden protection is not for it.
+    pub flash: FlashSetup,
+}
+
+/// Pins of a second flash.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum FlashPins {
+    /// The pins of HSPI: CLK 14, Q 12, D 13, HD 4, CS 15.
+    Hspi,
+    /// GPIO numbers.
+    Gpio(SpiPins),
 }
 
 /// One individual lock bit.
@@ -172,6 +197,8 @@ pub struct PartOverrides {
     pub has_31h: Option<bool>,
     /// Write-inhibit voltage in millivolts (QUIRKS Q25).
     pub write_inhibit_mv: Option<SupplyMillivolts>,
+    /// Supply in millivolts below which the part does not answer (QUIRKS Q25).
+    pub read_minimum_mv: Option<SupplyMillivolts>,
     /// Register bits that this lot has fixed at their value: masks of bits that ignore writes.
     pub fixed_bits: BTreeMap<RegisterName, u8>,
     /// SFDP table as hex, where lots with one id differ (QUIRKS Q28).
@@ -191,6 +218,9 @@ pub enum HiddenLock {
         register: RegisterName,
         /// Bit position.
         bit: u8,
+        /// Write forms that clear it as a side effect, where its own register is not written (H4).
+        #[serde(default)]
+        cleared_by: Vec<WriteForm>,
     },
     /// H2: the non-volatile status row was damaged, and hidden protection bits in it read as 1.
     /// `[boot] damages-status-row` damages it. A register write that changes the stored value
@@ -336,6 +366,20 @@ pub struct Faults {
     pub program_lost: bool,
     /// Bit errors in read data.
     pub read_noise: Option<ReadNoise>,
+    /// Worn or broken cells.
+    pub dead_cells: Option<DeadCells>,
+}
+
+/// Cells whose bits stay 1 whatever is programmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeadCells {
+    /// First address.
+    pub at: u32,
+    /// Length in bytes.
+    pub bytes: u32,
+    /// Bits of each byte that stay 1.
+    pub stuck_bits: u8,
 }
 
 /// Wrong answers of one register read opcode.
@@ -366,6 +410,19 @@ pub struct ReadNoise {
     pub seed: u64,
     /// Share of read instructions with one wrong bit.
     pub reads: Percent,
+}
+
+impl Package {
+    /// Where the main flash is: inside of the package for the last four.
+    #[must_use]
+    pub const fn flash_pins(self) -> SpiPins {
+        match self {
+            Self::D0wdq6 | Self::D0wd | Self::D0wdr2 => SpiPins::SPI,
+            Self::D2wd | Self::U4wdh | Self::PicoD4 | Self::PicoV302 => {
+                SpiPins { clk: 6, q: 17, d: 8, hd: 11, cs: 16 }
+            }
+        }
+    }
 }
 
 impl Default for Power {

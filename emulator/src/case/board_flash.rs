@@ -6,12 +6,15 @@ use spi_nor::part::Part;
 
 use crate::{
     flash::NorFlash,
-    spi::{SpiDevice, Transaction},
+    spi::{SpiConnection, SpiDevice, Transaction},
     time::Instant,
     trace::{Event, Trace},
 };
 
-use super::{Faults, SupplyMillivolts, WriteForm};
+use super::{
+    DeadCells, Faults, SupplyMillivolts, WriteForm,
+    second_flash::{Route, Routing},
+};
 
 /// Opcodes of array reads that noise disturbs.
 const ARRAY_READS: [u8; 2] = [0x03, 0x0b];
@@ -29,6 +32,7 @@ pub struct BoardFlash {
     booting: bool,
     /// Opcodes that anything here looks at; every other one goes straight to the part.
     watched: Box<[bool; 256]>,
+    routing: Routing,
 }
 
 /// What register writes cause besides.
@@ -64,12 +68,12 @@ struct Before {
 }
 
 impl BoardFlash {
-    pub(super) fn new(nor: NorFlash, faults: Faults, causes: Causes) -> Self {
+    pub(super) fn new(nor: NorFlash, routing: Routing, faults: Faults, causes: Causes) -> Self {
         let read_counts = vec![0; faults.register_reads.len()];
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
         let watched = watched(nor.part(), &faults, &causes);
-        Self { nor, faults, read_counts, noise, causes, booting: false, watched }
+        Self { nor, faults, read_counts, noise, causes, booting: false, watched, routing }
     }
 
     /// The part.
@@ -81,6 +85,21 @@ impl BoardFlash {
     /// The part, from outside of the board's time.
     pub fn nor_mut(&mut self) -> &mut NorFlash {
         &mut self.nor
+    }
+
+    /// The part on the second set of pins, if the board has one.
+    #[must_use]
+    pub fn second(&self) -> Option<&NorFlash> {
+        self.routing.second.as_ref().map(|second| &second.nor)
+    }
+
+    /// The main flash is reached from reset on, without `SPI_ATTACH`: for look-alikes of emulators
+    /// that know no pads.
+    pub fn attach_always(&mut self) {
+        self.routing.always_attached = true;
+        if self.routing.route == Route::Open {
+            self.routing.route = Route::Main;
+        }
     }
 
     /// Replaces the faults; what they count starts anew.
@@ -105,6 +124,11 @@ impl BoardFlash {
             return Some(
                 [*opcode].into_iter().chain(address.iter().copied()).chain(blank).collect(),
             );
+        }
+        if let Some(dead) = self.faults.dead_cells
+            && part.instructions.page_program.contains(opcode)
+        {
+            return dead.disturb(mosi);
         }
         None
     }
@@ -196,7 +220,7 @@ fn watched(part: &Part, faults: &Faults, causes: &Causes) -> Box<[bool; 256]> {
     if at_writes {
         part.status_write.iter().for_each(|form| watch(form.opcode));
     }
-    if faults.program_lost {
+    if faults.program_lost || faults.dead_cells.is_some() {
         part.instructions.page_program.iter().copied().for_each(&mut watch);
     }
     if faults.read_noise.is_some() {
@@ -207,6 +231,20 @@ fn watched(part: &Part, faults: &Faults, causes: &Causes) -> Box<[bool; 256]> {
 }
 
 impl BoardFlash {
+    /// A transaction on pins that do not lead to the main flash.
+    fn transfer_elsewhere(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
+        if let Some(second) = self.routing.second_mut() {
+            return second.transfer(now, transaction, trace);
+        }
+        transaction.miso.fill(self.routing.pull);
+        trace.spi(transaction, false);
+    }
+
     /// A transaction that a fault or a cause may be about.
     fn transfer_watched(
         &mut self,
@@ -234,8 +272,27 @@ impl BoardFlash {
     }
 }
 
+impl DeadCells {
+    /// A page program as its cells take it.
+    fn disturb(self, mosi: &[u8]) -> Option<Vec<u8>> {
+        let [_, high, middle, low, ..] = *mosi else { return None };
+        let at = u32::from_be_bytes([0, high, middle, low]);
+        let dead = self.at..self.at.saturating_add(self.bytes);
+        let mut mosi = mosi.to_vec();
+        for (cell, byte) in (at..).zip(mosi.iter_mut().skip(4)) {
+            if dead.contains(&cell) {
+                *byte |= self.stuck_bits;
+            }
+        }
+        Some(mosi)
+    }
+}
+
 impl SpiDevice for BoardFlash {
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        if self.routing.route != Route::Main {
+            return self.transfer_elsewhere(now, transaction, trace);
+        }
         match transaction.mosi.first() {
             Some(&opcode) if self.watched[usize::from(opcode)] => {
                 self.transfer_watched(now, opcode, transaction, trace);
@@ -245,11 +302,22 @@ impl SpiDevice for BoardFlash {
     }
 
     fn busy_until(&self) -> Option<Instant> {
-        self.nor.busy_until()
+        match self.routing.route {
+            Route::Main => self.nor.busy_until(),
+            Route::Second => self.second().and_then(SpiDevice::busy_until),
+            Route::Open => None,
+        }
     }
 
     fn power_cycle(&mut self, now: Instant) {
         self.nor.power_cycle(now);
+        if let Some(second) = &mut self.routing.second {
+            second.nor.power_cycle(now);
+        }
+    }
+
+    fn connect(&mut self, connection: SpiConnection) {
+        self.routing.connect(connection);
     }
 
     fn set_boot_writes(&mut self, running: bool) {
@@ -258,5 +326,8 @@ impl SpiDevice for BoardFlash {
 
     fn power_cut(&mut self, now: Instant, seed: u64) {
         self.nor.power_cut(now, seed);
+        if let Some(second) = &mut self.routing.second {
+            second.nor.power_cut(now, seed);
+        }
     }
 }

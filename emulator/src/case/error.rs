@@ -37,14 +37,16 @@ pub enum CaseError {
         cause: Box<toml::de::Error>,
     },
     /// A value contradicts another one.
-    #[error("{file}: {key}: {problem}")]
+    #[error("{file}: {}{key}: {problem}", line.map_or(String::new(), |line| format!("line {line}: ")))]
     Inconsistent {
         /// File, or name of the built-in case.
         file: String,
-        /// The key.
-        key: &'static str,
+        /// The line of the key, counted from 1; none where the board does not come from a text.
+        line: Option<usize>,
+        /// The key, such as `case.play[2]`.
+        key: String,
         /// What is wrong and what is allowed.
-        problem: Inconsistency,
+        problem: Box<Inconsistency>,
     },
 }
 
@@ -103,6 +105,12 @@ pub enum Inconsistency {
     /// What the board changes does not make a part.
     #[error("the changed part is wrong: {0}")]
     ChangedPart(String),
+    /// More bytes than a block holds.
+    #[error("more bytes than a block holds with this coding scheme, which are {most}")]
+    EfuseBytes {
+        /// The most.
+        most: usize,
+    },
     /// `default-hypothesis` names nothing in `[hypotheses]`.
     #[error("{0:?} is not in [hypotheses]")]
     NoSuchHypothesis(String),

@@ -44,7 +44,7 @@ pub(super) struct Run {
     /// An ESP image for RAM, an ELF file, or a flasher stub in JSON or TOML.
     image: PathBuf,
     /// Call this address instead of the file's entry.
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = number)]
     entry: Option<u32>,
     #[command(flatten)]
     board: BoardArgs,
@@ -102,7 +102,7 @@ pub enum RunError {
 }
 
 /// A decimal number, or a hexadecimal one behind 0x.
-fn address(text: &str) -> Result<u32, std::num::ParseIntError> {
+pub(super) fn number(text: &str) -> Result<u32, std::num::ParseIntError> {
     text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16))
 }
 
@@ -164,7 +164,7 @@ impl Run {
         running.announce(out, self.json)?;
         let end = running.serve()?;
         if let Some(store) = store {
-            store.store(running.board.flash_mut().nor_mut())?;
+            store.store(&mut running.board)?;
         }
         let report = Report::new(&running, end, &symbols);
         io::stderr().write_all(report.text(self.json).as_bytes())?;

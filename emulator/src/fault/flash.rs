@@ -6,7 +6,7 @@ use spi_nor::{InstructionTable, Meaning, Part, part::RegisterName};
 
 use crate::{
     flash::Denial,
-    spi::{SpiDevice, Transaction},
+    spi::{SpiConnection, SpiDevice, Transaction},
     time::Instant,
     trace::{Event, Trace},
 };
@@ -231,6 +231,10 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
 
     fn power_cycle(&mut self, now: Instant) {
         self.inner.power_cycle(now);
+    }
+
+    fn connect(&mut self, connection: SpiConnection) {
+        self.inner.connect(connection);
     }
 
     fn power_cut(&mut self, now: Instant, seed: u64) {

@@ -21,6 +21,7 @@ pub use rom_image::{RomImage, RomImageError};
 
 use std::collections::VecDeque;
 
+use esp_protocol::slip;
 use xtensa::{Cpu, Stop};
 
 use self::{
@@ -43,8 +44,10 @@ const HANDLER_RETURN: u32 = 0x4000_08A9;
 const TURN: Duration = Duration::from_millis(1);
 /// Bytes on the line that the program has not been given yet; more are lost.
 const LINE_MAX: usize = 1 << 20;
-/// A program with an interrupt for each byte is given so many at once, as if it had been held up
-/// for that long: half of what the FIFO holds. The line's silence ends a group sooner.
+/// A program that waits and has an interrupt for each byte is given so many at once: half of what
+/// the FIFO holds. Silence ends a group sooner, and so does the end of a SLIP frame, at which a
+/// stub's main loop has something to do. A program that is at work gets each byte in its time: stubs
+/// have little room for frames, and what they drop depends on it.
 const COALESCING: usize = 64;
 /// Later than anything that happens.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
@@ -60,7 +63,7 @@ pub(crate) struct Guest {
     rom: RomState,
     state: State,
     line: VecDeque<(Instant, u8)>,
-    /// Received bytes that are noticed at once, beyond what the FIFO's threshold asks for.
+    /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
     coalescing: usize,
     lost_bytes: u64,
     instructions: u64,
@@ -184,14 +187,17 @@ impl Guest {
     /// behind fewer. It does not depend on how the host cuts its bytes.
     fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
         let (threshold, quiet) = machine.soc.uart.receive_thresholds();
-        let threshold = threshold.max(self.coalescing);
+        let most = match self.state {
+            State::Waiting if threshold == 1 => self.coalescing,
+            State::Waiting | State::Running => threshold,
+        };
         let mut last = self.line.front()?.0;
-        for (count, &(due, _)) in (1..).zip(self.line.iter()) {
+        for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
             if due > last + quiet {
                 break;
             }
             last = due;
-            if count >= threshold {
+            if count >= most || threshold == 1 && byte == slip::END {
                 return Some(due);
             }
         }

@@ -73,3 +73,29 @@ fn security_registers_and_otp_are_kept_beside_the_image() {
     assert_eq!(second.state().otp_sector, first.state().otp_sector);
     assert_eq!(second.state().otp_lock, 1);
 }
+
+#[test]
+fn burned_efuses_are_kept_beside_the_image() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    let board = || LoadedBoard::with_part("W25Q32JV").into_board().expect("in the catalogue");
+    let mut first = board();
+    let store = BoardStore::open(&path, &mut first).expect("made");
+    store.store(&mut first).expect("stored");
+    let efuses = folder.path().join("flash.bin.efuses");
+    assert!(!efuses.exists(), "nothing is burned yet");
+    // Block 3, word 0, through the controller's registers.
+    for (offset, value) in [(0xD8, 0xABCD_u32), (0xFC, 0x5A5A), (0x104, 2)] {
+        assert!(first.poke(0x3FF5_A000 + offset, &value.to_le_bytes()));
+    }
+    store.store(&mut first).expect("stored");
+    let mut second = board();
+    BoardStore::open(&path, &mut second).expect("loaded");
+    assert_eq!(second.efuses(), first.efuses());
+    let mut word = [0; 4];
+    assert!(second.peek(0x3FF5_A078, &mut word));
+    assert_eq!(u32::from_le_bytes(word), 0xABCD);
+    fs::write(&efuses, "{\"block0\": []}").expect("written");
+    let error = BoardStore::open(&path, &mut board()).expect_err("damaged");
+    assert!(matches!(error, PersistError::State { .. }), "{error}");
+}

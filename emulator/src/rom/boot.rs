@@ -5,13 +5,19 @@
 //! QE bit.
 
 use super::flash_driver::{self, FlashError};
-use crate::{soc::Machine, spi::SpiDevice, trace::Hang};
+use crate::{
+    soc::Machine,
+    spi::{SpiConnection, SpiDevice},
+    trace::Hang,
+};
 
 /// Where the ROM looks for an image.
 const IMAGE_ADDRESS: u32 = 0x1000;
 const HEADER_BYTES: u32 = 24;
 const SEGMENT_HEADER_BYTES: u32 = 8;
 const MAGIC: u8 = 0xE9;
+/// Flash mode of the header without a dummy phase.
+const SLOW_READ: u8 = 5;
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64;
@@ -64,6 +70,12 @@ impl Header {
         Err(FlashBoot::Retry { line })
     }
 
+    /// Every mode but SLOW READ reads with a dummy phase. The lines do not matter to the part's
+    /// model, the dummy phase does (QUIRKS Q22).
+    fn is_fast(&self) -> bool {
+        self.bytes[2] < SLOW_READ
+    }
+
     fn is_quad(&self) -> bool {
         self.bytes[2] <= 1
     }
@@ -94,9 +106,13 @@ impl Header {
     }
 }
 
-/// Boots from flash. `print` is off in the silent modes of ROM-FACTS 1.2.
-pub fn boot<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> FlashBoot {
-    match load(machine, print) {
+/// Boots from the flash on `connection`. `print` is off in the silent modes of ROM-FACTS 1.2.
+pub fn boot<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> FlashBoot {
+    match load(machine, print, connection) {
         Ok(entry) => FlashBoot::Run { entry },
         Err(end) => end,
     }
@@ -108,10 +124,15 @@ fn say<F: SpiDevice>(machine: &mut Machine<F>, print: bool, text: &str) {
     }
 }
 
-fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, FlashBoot> {
-    flash_driver::attach(machine, false)?;
+fn load<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    print: bool,
+    connection: SpiConnection,
+) -> Result<u32, FlashBoot> {
+    flash_driver::attach(machine, connection, false)?;
     let mut header = Header { bytes: [0; HEADER_BYTES as usize] };
-    read_cached(machine, IMAGE_ADDRESS, &mut header.bytes);
+    // Before the mode is known.
+    machine.read_cached(IMAGE_ADDRESS, &mut header.bytes, false);
     header.check()?;
     say(machine, print, &header.describe());
     flash_driver::wait_idle(machine)?;
@@ -119,10 +140,11 @@ fn load<F: SpiDevice>(machine: &mut Machine<F>, print: bool) -> Result<u32, Flas
     if header.is_quad() {
         flash_driver::enter_quad_mode(machine)?;
     }
-    let (end, sum) = load_segments(machine, print, header.bytes[1])?;
+    let fast = header.is_fast();
+    let (end, sum) = load_segments(machine, print, header.bytes[1], fast)?;
     // The checksum is the last byte of the 16-byte row in which the segments end.
     let mut stored = [0];
-    read_cached(machine, end | 0xF, &mut stored);
+    machine.read_cached(end | 0xF, &mut stored, fast);
     if sum != stored[0] {
         let text = format!("csum err:{sum:#04x}!={:#04x}\r\nets_main.c 384 \r\n", stored[0]);
         say(machine, print, &text);
@@ -138,17 +160,18 @@ fn load_segments<F: SpiDevice>(
     machine: &mut Machine<F>,
     print: bool,
     count: u8,
+    fast: bool,
 ) -> Result<(u32, u8), FlashBoot> {
     let mut at = IMAGE_ADDRESS + HEADER_BYTES;
     let mut sum = CHECKSUM_SEED;
     for _ in 0..count {
         let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-        read_cached(machine, at, &mut header);
+        machine.read_cached(at, &mut header, fast);
         at = at.wrapping_add(SEGMENT_HEADER_BYTES);
         let [a, b, c, d, len @ ..] = header;
         let (target, len) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(len));
         say(machine, print, &format!("load:{target:#010x},len:{len}\r\n"));
-        load_segment(machine, at, target, len, &mut sum)?;
+        load_segment(machine, at, target, len, fast, &mut sum)?;
         at = at.wrapping_add(len);
     }
     Ok((at, sum))
@@ -159,6 +182,7 @@ fn load_segment<F: SpiDevice>(
     at: u32,
     target: u32,
     len: u32,
+    fast: bool,
     sum: &mut u8,
 ) -> Result<(), FlashBoot> {
     let mut done = 0;
@@ -166,7 +190,7 @@ fn load_segment<F: SpiDevice>(
     while done < len {
         let take = (len - done).min(64);
         let piece = &mut piece[..take as usize];
-        read_cached(machine, at.wrapping_add(done), piece);
+        machine.read_cached(at.wrapping_add(done), piece, fast);
         *sum = piece.iter().fold(*sum, |sum, byte| sum ^ byte);
         machine
             .write_bytes(target.wrapping_add(done), piece)
@@ -174,10 +198,4 @@ fn load_segment<F: SpiDevice>(
         done += take;
     }
     Ok(())
-}
-
-/// Reads through the cache's controller.
-fn read_cached<F: SpiDevice>(machine: &mut Machine<F>, address: u32, target: &mut [u8]) {
-    let [_, high, middle, low] = address.to_be_bytes();
-    machine.transfer_cached(&[0x03, high, middle, low], target);
 }

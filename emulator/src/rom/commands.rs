@@ -9,7 +9,7 @@ use super::{
 };
 use crate::{
     soc::{Machine, RECEIVE_BUFFER},
-    spi::SpiDevice,
+    spi::{SpiConnection, SpiDevice},
     time::Duration,
     trace::Hang,
 };
@@ -195,7 +195,8 @@ fn set_params<F: SpiDevice>(machine: &mut Machine<F>, request: &Request) -> Comm
 }
 
 fn attach<F: SpiDevice>(machine: &mut Machine<F>, request: &Request) -> CommandResult {
-    flash_driver::attach(machine, low_byte(request.words[1]) != 0)?;
+    let connection = SpiConnection::from_attach_word(request.words[0]);
+    flash_driver::attach(machine, connection, low_byte(request.words[1]) != 0)?;
     Ok(Outcome::DoneClear.into())
 }
 

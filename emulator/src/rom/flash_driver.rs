@@ -3,16 +3,19 @@
 //! They put prebuilt bytes on the bus instead of going through the controller register by
 //! register, and leave the registers as the ROM's own code would.
 
+mod encrypted;
+
 pub use super::flash_chip::FlashChip;
 use crate::{
     soc::{
         Machine,
         spi::{ctrl, offset, user},
     },
-    spi::SpiDevice,
+    spi::{SpiConnection, SpiDevice},
     time::Instant,
     trace::Hang,
 };
+pub use encrypted::write_encrypted;
 
 /// Largest piece of one page program.
 const PROGRAM_BYTES: usize = 32;
@@ -187,15 +190,20 @@ pub fn enter_quad_mode<F: SpiDevice>(machine: &mut Machine<F>) -> Result<(), Fla
     write_status(machine, sr1, sr2 | QE)
 }
 
-/// Sets both controllers up for slow reads and wakes the part (`spi_flash_attach`; ROM-FACTS 5.7
-/// and 6.2).
+/// Connects both controllers, sets them up for slow reads and wakes the part (`spi_flash_attach`;
+/// ROM-FACTS 5.7 and 6.2).
 ///
 /// # Errors
 ///
 /// With `legacy`: the part never gets ready.
-pub fn attach<F: SpiDevice>(machine: &mut Machine<F>, legacy: bool) -> Result<(), FlashError> {
+pub fn attach<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    connection: SpiConnection,
+    legacy: bool,
+) -> Result<(), FlashError> {
     const CACHE_FCTRL: u32 = 0x3C;
     const EXT3: u32 = 0xFC;
+    machine.connect(connection);
     let soc = &mut machine.soc;
     for controller in [&mut soc.spi1, &mut soc.spi0] {
         controller.set(offset::CLOCK, 0x3043);

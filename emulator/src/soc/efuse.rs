@@ -1,114 +1,283 @@
-//! Who this chip is: eFuse block 0, crystal and the registers derived from them (ROM-FACTS 9.3).
+//! The eFuse controller at register level (ESP32 TRM, "eFuse Controller").
+//!
+//! Bits are programmed from 0 to 1 and stay so. The read registers show what was burned when the
+//! chip was reset or told to read last, decoded as the coding scheme says, with zeros where the
+//! read protection hides it. The rest of the chip always sees what is hidden from software.
 
-use serde::Deserialize;
+mod cells;
+mod coding;
+mod protection;
 
-/// Identity of one chip.
-#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
-#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
-pub struct Identity {
-    /// Base MAC address, most significant byte first.
-    pub mac: [u8; 6],
-    /// Chip revision, major part (0..=3 with the three revision bits).
-    pub revision_major: u8,
-    /// Chip revision, minor part (0..=3).
-    pub revision_minor: u8,
-    /// Package: 0 = D0WDQ6, 1 = D0WD, 2 = D2WD, 5 = PICO-D4.
-    pub package: u8,
-    /// Main crystal.
-    pub crystal: Crystal,
-    /// Console debugging (the BASIC interpreter) is disabled, as on boards that are sold.
-    pub console_debug_disabled: bool,
-    /// UART download mode is disabled.
-    pub download_disabled: bool,
+pub use cells::{BLOCKS, EfuseCells, WORDS};
+pub use coding::{CodingScheme, three_quarters};
+
+/// Words of block 0; the others have [`WORDS`].
+const BLOCK0_WORDS: usize = 7;
+
+/// Register offsets.
+pub mod offset {
+    /// First read register of each block.
+    pub const READ: [u32; 4] = [0x00, 0x38, 0x58, 0x78];
+    /// First write register of each block.
+    pub const WRITE: [u32; 4] = [0x1C, 0x98, 0xB8, 0xD8];
+    /// Clock selection for programming.
+    pub const CLK: u32 = 0xF8;
+    /// Operation code.
+    pub const CONF: u32 = 0xFC;
+    /// Bit 0 reads, bit 1 programs; reads 0 when done.
+    pub const CMD: u32 = 0x104;
+    /// Interrupt bits: 0 = read done, 1 = programmed.
+    pub const INT_RAW: u32 = 0x108;
+    /// Those that are enabled.
+    pub const INT_ST: u32 = 0x10C;
+    /// Which are enabled.
+    pub const INT_ENA: u32 = 0x110;
+    /// Clears them.
+    pub const INT_CLR: u32 = 0x114;
+    /// Divider of the programming voltage's clock.
+    pub const DAC_CONF: u32 = 0x118;
+    /// Coding errors: four bits each for blocks 1 to 3.
+    pub const DEC_STATUS: u32 = 0x11C;
+    /// Version of the controller.
+    pub const DATE: u32 = 0x1FC;
 }
 
-/// Main crystal.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
-pub enum Crystal {
-    /// 26 MHz.
-    #[serde(rename = "26MHz")]
-    Mhz26,
-    /// 40 MHz.
-    #[default]
-    #[serde(rename = "40MHz")]
-    Mhz40,
+/// `CONF` before a program command.
+const OP_PROGRAM: u32 = 0x5A5A;
+/// `CONF` before a read command.
+const OP_READ: u32 = 0x5AA5;
+const CMD_READ: u32 = 1 << 0;
+const CMD_PROGRAM: u32 = 1 << 1;
+const VERSION: u32 = 0x1604_2600;
+const CLK_RESET: u32 = 0x4052;
+const DAC_CONF_RESET: u32 = 0x28;
+/// `CLK` and `DAC_CONF` for APB clocks of 26, 40 and 80 MHz (TRM, "Timing Configuration").
+const TIMINGS: [(u32, u32); 3] = [(0xFFFA, 52), (0xFFA0, 80), (0x8050, 100)];
+
+/// What a command did.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Operation {
+    /// No command, or one without its operation code.
+    None,
+    /// The read registers are filled anew.
+    Read,
+    /// Bits were programmed.
+    Program {
+        /// Bits that were burned, in all blocks.
+        burned: u32,
+        /// Bits that the write protection kept at 0.
+        refused: u32,
+        /// The clocks are those that the manual wants for one of the APB frequencies.
+        in_time: bool,
+    },
 }
 
-impl Crystal {
-    /// Frequency in hertz.
+/// The controller and its bits.
+#[derive(Debug, Clone)]
+pub struct Efuse {
+    cells: EfuseCells,
+    /// What the chip goes by: the cells as they were read last.
+    latched: EfuseCells,
+    shown: EfuseCells,
+    write: EfuseCells,
+    coding_errors: u32,
+    clock: u32,
+    conf: u32,
+    dac: u32,
+    interrupts: u32,
+    interrupts_enabled: u32,
+    unsaved: bool,
+}
+
+impl Efuse {
+    /// The controller after a reset with these bits burned.
     #[must_use]
-    pub const fn hertz(self) -> u32 {
-        match self {
-            Self::Mhz26 => 26_000_000,
-            Self::Mhz40 => 40_000_000,
+    pub fn with_cells(cells: EfuseCells) -> Self {
+        let mut efuse = Self {
+            cells,
+            latched: EfuseCells::BLANK,
+            shown: EfuseCells::BLANK,
+            write: EfuseCells::BLANK,
+            coding_errors: 0,
+            clock: CLK_RESET,
+            conf: 0,
+            dac: DAC_CONF_RESET,
+            interrupts: 0,
+            interrupts_enabled: 0,
+            unsaved: false,
+        };
+        efuse.read_cells();
+        efuse
+    }
+
+    /// Resets the registers; what is burned stays, and takes effect now.
+    pub fn reset(&mut self) {
+        let unsaved = self.unsaved;
+        *self = Self { unsaved, ..Self::with_cells(self.cells) };
+    }
+
+    /// What is burned.
+    #[must_use]
+    pub fn cells(&self) -> &EfuseCells {
+        &self.cells
+    }
+
+    /// Whether bits were burned since the last call.
+    pub fn take_unsaved(&mut self) -> bool {
+        std::mem::take(&mut self.unsaved)
+    }
+
+    /// Reads a register.
+    #[must_use]
+    pub fn get(&self, offset: u32) -> u32 {
+        if let Some((block, word)) = place(&offset::READ, offset) {
+            return self.shown.word(block, word);
+        }
+        if let Some((block, word)) = place(&offset::WRITE, offset) {
+            return self.write.word(block, word);
+        }
+        match offset {
+            offset::CLK => self.clock,
+            offset::CONF => self.conf,
+            offset::INT_RAW => self.interrupts,
+            offset::INT_ST => self.interrupts & self.interrupts_enabled,
+            offset::INT_ENA => self.interrupts_enabled,
+            offset::DAC_CONF => self.dac,
+            offset::DEC_STATUS => self.coding_errors,
+            offset::DATE => VERSION,
+            _ => 0,
         }
     }
-}
 
-impl Default for Identity {
-    /// The ESP32-D0WD-V3 of esptool issue 915 (ROM-FACTS 9.3).
-    fn default() -> Self {
-        Self {
-            mac: [0x94, 0xE6, 0x86, 0x24, 0x8B, 0x9C],
-            revision_major: 3,
-            revision_minor: 0,
-            package: 1,
-            crystal: Crystal::Mhz40,
-            console_debug_disabled: true,
-            download_disabled: false,
+    /// Writes a register; a command is done at once.
+    pub fn set(&mut self, offset: u32, value: u32) -> Operation {
+        if let Some((block, word)) = place(&offset::WRITE, offset) {
+            self.write.set_word(block, word, value);
+            return Operation::None;
+        }
+        match offset {
+            offset::CLK => self.clock = value & 0xFFFF,
+            offset::CONF => self.conf = value & 0xFFFF,
+            offset::INT_ENA => self.interrupts_enabled = value & 3,
+            offset::INT_CLR => self.interrupts &= !value,
+            offset::DAC_CONF => self.dac = value & 0x1FF,
+            offset::CMD => return self.command(value),
+            _ => {}
+        }
+        Operation::None
+    }
+
+    fn command(&mut self, command: u32) -> Operation {
+        if command & CMD_PROGRAM != 0 && self.conf == OP_PROGRAM {
+            self.interrupts |= CMD_PROGRAM;
+            return self.program();
+        }
+        if command & CMD_READ != 0 && self.conf == OP_READ {
+            self.interrupts |= CMD_READ;
+            self.read_cells();
+            return Operation::Read;
+        }
+        Operation::None
+    }
+
+    fn program(&mut self) -> Operation {
+        let writable = protection::writable(&self.latched);
+        let wanted = self.write.without(&self.cells);
+        let burned = wanted.masked(&writable);
+        self.cells = self.cells.burned_with(&burned);
+        self.unsaved |= burned.count() > 0;
+        Operation::Program {
+            burned: burned.count(),
+            refused: wanted.without(&writable).count(),
+            in_time: TIMINGS.contains(&(self.clock, self.dac & 0xFF)),
         }
     }
-}
 
-/// CPU rating programmed, BLK3 kept, as in the word of ROM-FACTS 9.3 (bit 13).
-const WORD3_FIXED: u32 = 0x0000_2000;
-/// CK8M calibration 35h and ADC reference 11h of ROM-FACTS 9.3.
-const WORD4: u32 = 0x0000_1135;
-
-impl Identity {
-    /// Words 0..=6 of eFuse block 0.
-    #[must_use]
-    pub fn block0(&self) -> [u32; 7] {
-        let [m0, m1, m2, m3, m4, m5] = self.mac;
-        let package = u32::from(self.package);
-        let revision_bit0 = u32::from(self.revision_major >= 1);
-        let revision_bit1 = u32::from(self.revision_major >= 2);
-        [
-            u32::from(self.download_disabled) << 27,
-            u32::from_be_bytes([m2, m3, m4, m5]),
-            u32::from(crc8(&self.mac)) << 16 | u32::from_be_bytes([0, 0, m0, m1]),
-            WORD3_FIXED | (package & 7) << 9 | (package >> 3 & 1) << 2 | revision_bit0 << 15,
-            WORD4,
-            revision_bit1 << 20 | u32::from(self.revision_minor & 3) << 24,
-            u32::from(self.console_debug_disabled) << 2,
-        ]
+    /// Latches what is burned, and shows of it what software may see.
+    fn read_cells(&mut self) {
+        self.latched = self.cells;
+        let (decoded, errors) = self.decoded();
+        self.shown = decoded.masked(&protection::readable(&self.latched));
+        self.coding_errors = errors;
     }
 
-    /// `APB_CTRL_DATE`: bit 31 is revision bit 2.
-    #[must_use]
-    pub fn apb_date(&self) -> u32 {
-        0x1604_2000 | u32::from(self.revision_major >= 3) << 31
+    /// The latched bits, blocks 1 to 3 decoded; with the coding errors.
+    fn decoded(&self) -> (EfuseCells, u32) {
+        let scheme = CodingScheme::of(&self.latched);
+        let mut decoded = self.latched;
+        let mut errors = 0;
+        for block in 1..BLOCKS {
+            let (words, block_errors) = scheme.decode(*self.latched.block(block));
+            *decoded.block_mut(block) = words;
+            errors |= block_errors << (4 * (block - 1));
+        }
+        (decoded, errors)
     }
 }
 
-/// CRC-8 of the MAC: Dallas/Maxim (reflected polynomial 8Ch), most significant byte first.
-fn crc8(bytes: &[u8]) -> u8 {
-    bytes.iter().fold(0, |crc, &byte| {
-        (0..8).fold(crc ^ byte, |crc, _| if crc & 1 == 1 { crc >> 1 ^ 0x8C } else { crc >> 1 })
+/// What the chip itself takes from the eFuses.
+impl Efuse {
+    /// UART download mode is off (revision v3 and later).
+    #[must_use]
+    pub fn download_disabled(&self) -> bool {
+        self.bit(0, 27)
+    }
+
+    /// The BASIC interpreter is off.
+    #[must_use]
+    pub fn console_debug_disabled(&self) -> bool {
+        self.bit(6, 2)
+    }
+
+    /// Flash encryption does not work in download mode.
+    #[must_use]
+    pub fn download_encryption_disabled(&self) -> bool {
+        self.bit(6, 7)
+    }
+
+    /// The cache decrypts: an odd number of bits in `FLASH_CRYPT_CNT`.
+    #[must_use]
+    pub fn decrypts_flash(&self) -> bool {
+        (self.latched.word(0, 0) >> 20 & 0x7F).count_ones() % 2 == 1
+    }
+
+    /// `FLASH_CRYPT_CONFIG`: which parts of the key the address changes.
+    #[must_use]
+    pub fn flash_crypt_config(&self) -> u8 {
+        (self.latched.word(0, 5) >> 28 & 0xF) as u8
+    }
+
+    /// The flash encryption key as key files have it: block 1 from its last byte to its first. 192
+    /// bits are filled up with their bytes 8 to 15, as espsecure does; what 128 bits become is not
+    /// known, here they are taken twice.
+    #[must_use]
+    pub fn flash_encryption_key(&self) -> [u8; 32] {
+        let scheme = CodingScheme::of(&self.latched);
+        let (words, _) = scheme.decode(*self.latched.block(1));
+        let mut key = [0; 32];
+        let bytes = scheme.data_bytes();
+        let stored = words.iter().flat_map(|word| word.to_le_bytes());
+        for (index, byte) in stored.take(bytes).enumerate() {
+            key[bytes - 1 - index] = byte;
+        }
+        let from = if scheme == CodingScheme::ThreeQuarters { 8 } else { 0 };
+        key.copy_within(from..from + (32 - bytes), bytes);
+        key
+    }
+
+    fn bit(&self, word: usize, bit: u32) -> bool {
+        self.latched.word(0, word) >> bit & 1 == 1
+    }
+}
+
+/// Which block and word a data register is, given the first register of each block.
+fn place(firsts: &[u32; 4], offset: u32) -> Option<(usize, usize)> {
+    firsts.iter().enumerate().find_map(|(block, first)| {
+        let word = (offset.checked_sub(*first)? / 4) as usize;
+        let words = if block == 0 { BLOCK0_WORDS } else { WORDS };
+        (word < words).then_some((block, word))
     })
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn words_of_the_board_of_issue_915() {
-        let identity = Identity::default();
-        assert_eq!(
-            identity.block0(),
-            [0, 0x8624_8B9C, 0x004F_94E6, 0x0000_A200, 0x0000_1135, 0x0010_0000, 0x0000_0004]
-        );
-        assert_eq!(identity.apb_date(), 0x9604_2000);
-    }
-}
+mod tests;

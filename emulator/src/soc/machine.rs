@@ -1,10 +1,15 @@
 //! The chip, its flash, its trace and the processor's clock, as code that runs on it sees them.
 
-use super::{RegisterFile, Soc, address, spi};
+use super::{
+    FlashCipher, RegisterFile, Soc, address,
+    efuse::Operation,
+    flash_crypt::{UNIT_BYTES, UNIT_STEP},
+    spi,
+};
 use crate::{
-    spi::SpiDevice,
+    spi::{SpiConnection, SpiDevice},
     time::{Duration, Instant},
-    trace::Trace,
+    trace::{Event, Trace},
 };
 
 /// Mask ROM; reads as 0 but for the chip magic.
@@ -14,6 +19,12 @@ const CHIP_MAGIC: u32 = 0x00F0_1D83;
 const CONTROLLER_BYTES: u32 = 0x100;
 /// One byte at the ROM's 20 MHz.
 const BYTE_NS: u64 = 400;
+/// `SPI_ENCRYPT_ENABLE` in `DPORT_SLAVE_SPI_CONFIG`.
+const ENCRYPT_ENABLE: u32 = 1 << 8;
+/// GPIO0 in `GPIO_STRAP`: low in download mode.
+const STRAP_GPIO0: u32 = 0x10;
+/// Programming or reading the eFuses once, roughly.
+const EFUSE_OPERATION: Duration = Duration::from_millis(1);
 /// Setting up and polling the controller once, roughly.
 const CHIP_SELECT_NS: u64 = 1_000;
 
@@ -26,6 +37,8 @@ pub struct Machine<F> {
     pub soc: Soc,
     /// The flash on SPI1 and SPI0.
     pub flash: F,
+    /// The pins that SPI1 and SPI0 drive.
+    pub connection: SpiConnection,
     /// What happens.
     pub trace: Trace,
 }
@@ -51,6 +64,58 @@ impl<F: SpiDevice> Machine<F> {
     pub fn transfer_cached(&mut self, mosi: &[u8], miso: &mut [u8]) {
         spi::transfer(self.now, &mut self.flash, &mut Trace::default(), mosi, miso);
         self.pass_bus_time(mosi.len() + miso.len());
+    }
+
+    /// Reads flash as the cache does: decrypted where the eFuses say so; `fast` with 0Bh.
+    pub fn read_cached(&mut self, address: u32, target: &mut [u8], fast: bool) {
+        if !self.soc.efuse.decrypts_flash() {
+            return self.read_cache_line(address, target, fast);
+        }
+        let cipher = FlashCipher::of(&self.soc.efuse);
+        let mut at = address;
+        let mut rest = target;
+        while !rest.is_empty() {
+            let mut unit = [0; UNIT_BYTES];
+            let first = at & !(UNIT_STEP - 1);
+            self.read_cache_line(first, &mut unit, fast);
+            cipher.decrypt(first, &mut unit);
+            let found = &unit[(at - first) as usize..];
+            let (now, later) = rest.split_at_mut(found.len().min(rest.len()));
+            now.copy_from_slice(&found[..now.len()]);
+            at = first.wrapping_add(UNIT_STEP);
+            rest = later;
+        }
+    }
+
+    fn read_cache_line(&mut self, address: u32, target: &mut [u8], fast: bool) {
+        let [_, high, middle, low] = address.to_be_bytes();
+        if fast {
+            self.transfer_cached(&[0x0B, high, middle, low, 0], target);
+        } else {
+            self.transfer_cached(&[0x03, high, middle, low], target);
+        }
+    }
+
+    /// Lets the controllers drive other pins.
+    pub fn connect(&mut self, connection: SpiConnection) {
+        self.connection = connection;
+        self.flash.connect(connection);
+    }
+
+    /// Puts flash encryption before page programs, or takes it away.
+    pub fn enable_encryption(&mut self, enable: bool) {
+        let old = self.soc.registers.read(address::SLAVE_SPI_CONFIG);
+        let new = if enable { old | ENCRYPT_ENABLE } else { old & !ENCRYPT_ENABLE };
+        self.soc.registers.write(address::SLAVE_SPI_CONFIG, new);
+    }
+
+    /// Whether page programs take what the encryption block made. An eFuse switches that off in
+    /// download mode.
+    #[must_use]
+    pub fn encrypts(&self) -> bool {
+        let in_download = self.soc.registers.read(address::GPIO_STRAP) & STRAP_GPIO0 == 0;
+        self.soc.registers.read(address::SLAVE_SPI_CONFIG) & ENCRYPT_ENABLE != 0
+            && !(in_download && self.soc.efuse.download_encryption_disabled())
     }
 
     #[inline]
@@ -136,6 +201,8 @@ impl<F: SpiDevice> Machine<F> {
             Block::Uart(offset) => self.soc.uart.read(self.now, offset),
             Block::Spi1(offset) => self.soc.spi1.get(offset),
             Block::Spi0(offset) => self.soc.spi0.get(offset),
+            Block::Efuse(offset) => self.soc.efuse.get(offset),
+            Block::FlashEncryption(offset) => self.soc.flash_encryption.get(offset),
             Block::Plain => self.soc.registers.read(register),
         }
     }
@@ -144,27 +211,57 @@ impl<F: SpiDevice> Machine<F> {
         match Block::of(register) {
             Block::Uart(offset) => self.now = self.soc.uart.write(self.now, offset, value),
             Block::Spi1(spi::offset::CMD) => {
-                let Self { now, soc, flash, trace } = self;
+                if value & spi::cmd::PP != 0 && self.encrypts() {
+                    let cipher_text = self.soc.flash_encryption.result();
+                    self.soc.spi1.store_data(false, &cipher_text);
+                }
+                let Self { now, soc, flash, trace, .. } = self;
                 let byte_count = soc.spi1.execute(value, *now, flash, trace);
                 self.pass_bus_time(byte_count);
             }
             Block::Spi0(spi::offset::CMD) => {
-                let Self { now, soc, flash, trace } = self;
+                let Self { now, soc, flash, trace, .. } = self;
                 let byte_count = soc.spi0.execute(value, *now, flash, trace);
                 self.pass_bus_time(byte_count);
             }
             Block::Spi1(offset) => self.soc.spi1.set(offset, value),
             Block::Spi0(offset) => self.soc.spi0.set(offset, value),
+            Block::Efuse(offset) => self.write_efuse(offset, value),
+            Block::FlashEncryption(offset) => {
+                let Soc { flash_encryption, efuse, .. } = &mut self.soc;
+                flash_encryption.set(offset, value, efuse);
+            }
             Block::Plain => self.soc.registers.write(register, value),
         }
     }
 }
+
+impl<F> Machine<F> {
+    fn write_efuse(&mut self, offset: u32, value: u32) {
+        let operation = self.soc.efuse.set(offset, value);
+        if operation == Operation::None {
+            return;
+        }
+        if let Operation::Program { burned, refused, in_time } = operation {
+            let clock = if in_time { "" } else { "; the clock is that of no APB frequency" };
+            let what =
+                format!("{burned} eFuse bits are burned, {refused} are write-protected{clock}");
+            self.trace.push(self.now, Event::Note { what });
+        }
+        self.now += EFUSE_OPERATION;
+    }
+}
+
+/// The eFuse controller has twice the registers of the others.
+const EFUSE_SECOND_HALF: u32 = address::EFUSE + CONTROLLER_BYTES;
 
 /// Which block a register is in, with its offset.
 enum Block {
     Uart(u32),
     Spi1(u32),
     Spi0(u32),
+    Efuse(u32),
+    FlashEncryption(u32),
     Plain,
 }
 
@@ -175,6 +272,9 @@ impl Block {
             address::UART0 => Self::Uart(offset),
             address::SPI1 => Self::Spi1(offset),
             address::SPI0 => Self::Spi0(offset),
+            address::EFUSE => Self::Efuse(offset),
+            EFUSE_SECOND_HALF => Self::Efuse(offset + CONTROLLER_BYTES),
+            address::FLASH_ENCRYPTION => Self::FlashEncryption(offset),
             _ => Self::Plain,
         }
     }

@@ -1,16 +1,21 @@
-//! The chip around the ROM: memory, UART0, the two SPI controllers, eFuse and plain registers.
+//! The chip around the ROM: memory, UART0, the two SPI controllers, eFuse, flash encryption and
+//! plain registers.
 //!
 //! [`Soc`] holds state only. [`Machine`] adds the flash, the trace and the processor's clock, and
 //! is what both the ROM and uploaded code run on.
 
-mod efuse;
+pub mod efuse;
+pub mod flash_crypt;
+mod identity;
 mod machine;
 mod memory;
 mod registers;
 pub mod spi;
 mod uart;
 
-pub use efuse::{Crystal, Identity};
+pub use efuse::{Efuse, EfuseCells};
+pub use flash_crypt::{FlashCipher, FlashEncryption};
+pub use identity::{Crystal, Identity, mac_crc};
 pub use machine::{BusError, Machine};
 pub use memory::{Memory, RECEIVE_BUFFER, RECEIVE_BUFFER_BYTES};
 pub use registers::{RegisterFile, address};
@@ -31,20 +36,26 @@ pub struct Soc {
     pub spi0: SpiController,
     /// The general flash controller at `0x3FF42000`.
     pub spi1: SpiController,
+    /// The eFuse controller at `0x3FF5A000`.
+    pub efuse: Efuse,
+    /// The flash encryption block at `0x3FF5B000`.
+    pub flash_encryption: FlashEncryption,
     /// Every other register.
     pub registers: RegisterFile,
 }
 
 impl Soc {
-    /// The chip at power-on. RAM is zero (real RAM is random; ROM-FACTS section 0).
+    /// The chip with these eFuses at power-on. RAM is zero (real RAM is random; ROM-FACTS section 0).
     #[must_use]
-    pub fn power_on(identity: &Identity, strap: u8) -> Self {
+    pub fn power_on(identity: &Identity, efuse: Efuse, strap: u8) -> Self {
         Self {
             crystal: identity.crystal,
             memory: Memory::zeroed(),
             uart: Uart::reset(identity.crystal),
             spi0: SpiController::reset(),
             spi1: SpiController::reset(),
+            efuse,
+            flash_encryption: FlashEncryption::default(),
             registers: RegisterFile::reset(identity, strap),
         }
     }
@@ -54,6 +65,8 @@ impl Soc {
         self.uart.reset_registers(identity.crystal);
         self.spi0 = SpiController::reset();
         self.spi1 = SpiController::reset();
+        self.efuse.reset();
+        self.flash_encryption = FlashEncryption::default();
         self.registers = RegisterFile::reset(identity, strap);
     }
 }

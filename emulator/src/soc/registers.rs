@@ -20,8 +20,12 @@ pub mod address {
     pub const RTC_SDIO_CONF: u32 = 0x3FF4_8074;
     /// Bit 0 keeps flash-boot messages silent (ROM-FACTS 1.2).
     pub const RTC_STORE4: u32 = 0x3FF4_80B0;
-    /// eFuse block 0.
-    pub const EFUSE_BLOCK0: u32 = 0x3FF5_A000;
+    /// eFuse controller.
+    pub const EFUSE: u32 = 0x3FF5_A000;
+    /// Flash encryption.
+    pub const FLASH_ENCRYPTION: u32 = 0x3FF5_B000;
+    /// `DPORT_SLAVE_SPI_CONFIG`: bit 8 puts flash encryption before page programs.
+    pub const SLAVE_SPI_CONFIG: u32 = 0x3FF0_00C8;
     /// Timer group 0, slow clock calibration.
     pub const RTCCALICFG1: u32 = 0x3FF5_F06C;
     /// Bit 31 is a revision bit.
@@ -57,8 +61,6 @@ impl RegisterFile {
         let mut values: BTreeMap<u32, u32> = RESET_VALUES.iter().copied().collect();
         values.insert(address::GPIO_STRAP, u32::from(strap));
         values.insert(address::APB_CTRL_DATE, identity.apb_date());
-        let words = (address::EFUSE_BLOCK0..).step_by(4).zip(identity.block0());
-        values.extend(words);
         Self { values }
     }
 
@@ -83,8 +85,7 @@ impl RegisterFile {
 
     /// Writes a register.
     pub fn write(&mut self, address: u32, value: u32) {
-        let efuse = address::EFUSE_BLOCK0..address::EFUSE_BLOCK0 + 0x1C;
-        if !READ_ONLY.contains(&address) && !efuse.contains(&address) {
+        if !READ_ONLY.contains(&address) {
             self.values.insert(address, value);
         }
     }

@@ -71,6 +71,8 @@ pub mod cmd {
     pub const RDSR: u32 = 1 << 27;
     /// Write status.
     pub const WRSR: u32 = 1 << 26;
+    /// Page program.
+    pub const PP: u32 = 1 << 25;
     /// Release from power-down.
     pub const RES: u32 = 1 << 20;
     /// User command.

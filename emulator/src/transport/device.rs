@@ -1,9 +1,11 @@
 //! A board as its serial port sees it: what every front end drives.
 
+use std::os::fd::BorrowedFd;
+
 use crate::{
-    board::{Board, ControlLines},
+    board::{Board, ControlLines, Mode},
     spi::{SpiDevice, Transaction},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// A deterministic machine behind a serial line. It reads no clock: `now` is an argument and never
@@ -20,6 +22,12 @@ pub trait SerialDevice {
 
     /// When something happens next by itself; `None` if only input can change anything.
     fn next_event(&self) -> Option<Instant>;
+
+    /// How far time may jump ahead of the last input. Longer than any single command takes (a chip
+    /// erase), and the end of the race for a device that never falls silent.
+    fn jump_max(&self) -> Duration {
+        Duration::from_millis(300_000)
+    }
 
     /// Lets time pass until `now`.
     fn advance(&mut self, now: Instant);
@@ -47,6 +55,12 @@ pub trait SerialDevice {
         transaction.miso.fill(0xFF);
         None
     }
+
+    /// Can be read when the device has something to say that neither time nor input caused: it is
+    /// a real port.
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
+        None
+    }
 }
 
 impl<F: SpiDevice> SerialDevice for Board<F> {
@@ -64,6 +78,14 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn next_event(&self) -> Option<Instant> {
         Self::next_event(self)
+    }
+
+    fn jump_max(&self) -> Duration {
+        match self.mode() {
+            // It says the same again and again, and nobody waits for the end.
+            Mode::BootRetry => Duration::from_millis(2_000),
+            _ => Duration::from_millis(300_000),
+        }
     }
 
     fn advance(&mut self, now: Instant) {

@@ -14,6 +14,7 @@ use rustix::event::{PollFd, PollFlags};
 use crate::{board::ControlLines, time::Instant};
 
 use super::{
+    client_watch::ClientWatch,
     device::SerialDevice,
     fronts::Fronts,
     group,
@@ -53,6 +54,9 @@ const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
 const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
 
+/// Nothing from outside for so long, and the device counts as quiet.
+const QUIET: time::Duration = time::Duration::from_millis(200);
+
 /// One board on one PTY.
 pub struct Server<D> {
     device: D,
@@ -60,6 +64,9 @@ pub struct Server<D> {
     fronts: Fronts,
     clock: Clock,
     hooks: Vec<Hook<D>>,
+    quiet_hooks: Vec<Hook<D>>,
+    /// When the device counts as quiet, if that is to be told.
+    quiet_at: Option<time::Instant>,
     tasks: mpsc::Receiver<Task<D>>,
     task_sender: mpsc::Sender<Task<D>>,
     wake: UnixStream,
@@ -99,11 +106,24 @@ impl<D: SerialDevice> Server<D> {
     /// # Errors
     ///
     /// No PTY can be had, or the link cannot be made.
-    pub fn open(mut device: D, options: &Options) -> io::Result<Self> {
+    pub fn open(device: D, options: &Options) -> io::Result<Self> {
+        Self::open_watched(device, options, ClientWatch::new().ok().as_ref())
+    }
+
+    /// As [`Self::open`], for one of many boards on one thread, which share `watch`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_watched(
+        mut device: D,
+        options: &Options,
+        watch: Option<&ClientWatch>,
+    ) -> io::Result<Self> {
         if options.pace == Pace::Real {
             device.receive_one_by_one();
         }
-        let port = PtyPort::open()?;
+        let port = PtyPort::open_watched(watch)?;
         let link =
             options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
         let (task_sender, tasks) = mpsc::channel();
@@ -117,6 +137,8 @@ impl<D: SerialDevice> Server<D> {
             fronts: Fronts::default(),
             clock,
             hooks: Vec::new(),
+            quiet_hooks: Vec::new(),
+            quiet_at: None,
             tasks,
             task_sender,
             wake,
@@ -139,6 +161,11 @@ impl<D: SerialDevice> Server<D> {
     /// that they were added in.
     pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
         self.hooks.push(Box::new(hook));
+    }
+
+    /// Calls `hook` once after each time that nothing has happened for a while, and at the end.
+    pub fn on_quiet(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
+        self.quiet_hooks.push(Box::new(hook));
     }
 
     /// Ways in besides the PTY, to open more of them.
@@ -173,7 +200,13 @@ impl<D: SerialDevice> Server<D> {
 
     /// The last turn: what clients have written is heard.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        self.turn(Input::All)
+        self.turn(Input::All)?;
+        self.tell_quiet()
+    }
+
+    fn tell_quiet(&mut self) -> io::Result<()> {
+        self.quiet_at = None;
+        self.quiet_hooks.iter_mut().try_for_each(|hook| hook(&mut self.device))
     }
 
     /// Something may be due although no descriptor says so.
@@ -187,14 +220,23 @@ impl<D: SerialDevice> Server<D> {
         if !event(0).is_empty() {
             self.run_tasks();
         }
-        if self.port.watch_fd().is_some() && !event(2).is_empty() {
+        if !event(2).is_empty() || self.port.has_client_events() {
             self.see_clients()?;
         }
         let Self { device, clock, hooks, .. } = self;
         self.fronts.service(device, clock, hooks, wall_now())?;
         let input = if event(1).contains(PollFlags::IN) { Input::Ready } else { Input::None };
         self.turn(input)?;
-        self.serve_modem()
+        self.serve_modem()?;
+        let idle = events.iter().all(PollFlags::is_empty) && !self.more;
+        match self.quiet_at {
+            Some(quiet_at) if idle && wall_now() >= quiet_at => self.tell_quiet(),
+            _ if !idle && !self.quiet_hooks.is_empty() => {
+                self.quiet_at = Some(wall_now() + QUIET);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Something from outside of the line happens to the device, which gets the time of it.
@@ -240,16 +282,19 @@ impl<D: SerialDevice> Server<D> {
             self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
         self.fronts.poll_fds(fds);
+        let wake = self.device.wake_fd();
+        fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
     }
 
     /// How long to wait at most; `None` for ever.
     pub(super) fn timeout(&self) -> Option<time::Duration> {
-        if self.more {
+        if self.more || self.port.has_client_events() {
             return Some(time::Duration::ZERO);
         }
         let stalled = self.port.is_stalled().then_some(self.stall_wait);
         let event = self.clock.idle(&self.device, wall_now());
-        [stalled, event].into_iter().flatten().min()
+        let quiet = self.quiet_at.map(|at| at.saturating_duration_since(wall_now()));
+        [stalled, event, quiet].into_iter().flatten().min()
     }
 
     /// Until when to look for the client's next bytes before sleeping.

@@ -173,7 +173,7 @@ impl Job<'_> {
     }
 
     fn work(&self, session: &mut Session, known: &mut Known) -> Result<bool, BoardError> {
-        let strategies = [ResetStrategy::unix_tight(), ResetStrategy::classic()];
+        let strategies = ResetStrategy::usual(session.port());
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
         let chip = session.look_twice(Chip::read)?;
         known.mac = Some(chip.mac);

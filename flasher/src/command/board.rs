@@ -6,7 +6,7 @@ use esp32_flasher::{
     chip::Chip,
     exit::Exit,
     identity::Identity,
-    port,
+    port::{self, Port, record::RecordingPort},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
     stub::Stub,
@@ -35,10 +35,14 @@ impl Board {
         interrupt: Arc<AtomicBool>,
         report: &mut Report,
     ) -> Result<Self, Failure> {
-        let strategies = strategies(&global.before)?;
         let stub = global.stub.as_deref().map(Stub::read).transpose()?;
         let name = global.port.as_deref().ok_or(Failure::NoPort)?;
-        let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
+        let mut port = port::open(name, CONNECT_BAUD)?;
+        if let Some(path) = &global.record {
+            port = Box::new(RecordingPort::create(port, CONNECT_BAUD, path)?);
+        }
+        let mut session = Session::new(port);
+        let strategies = strategies(&global.before, session.port())?;
         session.set_interrupt_flag(interrupt);
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
         let chip = session.look(Chip::read)?;
@@ -73,9 +77,9 @@ impl Board {
     }
 }
 
-fn strategies(before: &str) -> Result<Vec<ResetStrategy>, Failure> {
+fn strategies(before: &str, port: &dyn Port) -> Result<Vec<ResetStrategy>, Failure> {
     Ok(match before {
-        "default" => vec![ResetStrategy::unix_tight(), ResetStrategy::classic()],
+        "default" => ResetStrategy::usual(port),
         "classic" => vec![ResetStrategy::classic()],
         "unix-tight" => vec![ResetStrategy::unix_tight()],
         "none" => vec![ResetStrategy::none()],

@@ -9,10 +9,8 @@ use std::{
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 
-use super::{Lines, Port, PortError};
+use super::{Lines, Port, PortError, WRITE_STALL_MAX};
 
-/// A write that moves no byte for so long has failed.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(5);
 /// How long to look for an answer before sleeping, if the last one came as soon as [`QUICK`].
 const LOOK: Duration = Duration::from_micros(100);
 const QUICK: Duration = Duration::from_micros(200);

@@ -42,7 +42,13 @@ pub enum BoardError {
     Model(#[from] ModelError),
     /// The case has no such hypothesis, or its files are wrong.
     #[error(transparent)]
-    Case(#[from] CaseError),
+    Case(Box<CaseError>),
+}
+
+impl From<CaseError> for BoardError {
+    fn from(error: CaseError) -> Self {
+        Self::Case(Box::new(error))
+    }
 }
 
 /// The board of `CASE`, `CASE/HYPOTHESIS` or `PART`, in download mode. `#N` behind it gives the chip

@@ -120,7 +120,10 @@ impl Session {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
         self.discard_input()?;
-        let lower = LADDER.into_iter().find(|rate| *rate < self.baud).filter(|_| slower);
+        let lower = LADDER
+            .into_iter()
+            .find(|rate| *rate < self.baud)
+            .filter(|_| slower && self.port.has_rate());
         let dialect = self.dialect;
         if self.sync(RESYNC_TRIES)? && self.dialect == dialect {
             if let Some(rate) = lower {

@@ -9,7 +9,7 @@ use esp_protocol::{
 use spi_nor::part::RegisterName::{self, Sr1, Sr2, Sr3};
 
 use super::*;
-use crate::{spi::CommandLines, spi::SpiDevice, spi::Transaction, time::Duration, trace::Trace};
+use crate::{spi::CommandLines, spi::SpiDevice, spi::Transaction, time::Duration};
 
 fn board(text: &str) -> CaseBoard {
     let loaded = parse_text(text).unwrap_or_else(|error| panic!("{error}"));
@@ -63,9 +63,9 @@ const ATTACH: Request<'static> = Request::SpiAttach { pins: 0, legacy: Some(0) }
 
 fn select(board: &mut CaseBoard, mosi: &[u8], count: usize) -> Vec<u8> {
     let mut miso = vec![0; count];
-    let now = board.flash().busy_until().unwrap_or(board.now()).max(board.now());
+    let now = board.flash().nor().busy_until().unwrap_or(board.now()).max(board.now());
     let mut transaction = Transaction { mosi, miso: &mut miso, command_lines: CommandLines::One };
-    board.flash_mut().transfer(now, &mut transaction, &mut Trace::default());
+    let _ = board.spi_transfer(now, &mut transaction);
     miso
 }
 

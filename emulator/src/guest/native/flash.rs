@@ -5,10 +5,11 @@ use crate::{
     guest::memory::Fault,
     rom::flash_driver::{self as driver, FlashError},
     soc::{
-        Machine,
+        Machine, Soc,
+        flash_crypt::{UNIT_BYTES, UNIT_STEP},
         spi::{ctrl, offset},
     },
-    spi::SpiDevice,
+    spi::{SpiConnection, SpiDevice},
 };
 
 type Step = Result<Flow, Fault>;
@@ -100,8 +101,9 @@ pub(super) fn erase_area<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
 
 /// `spi_flash_attach(config, legacy)`.
 pub(super) fn attach<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    let connection = SpiConnection::from_attach_word(call.argument(0)?);
     let legacy = call.argument(1)? & 0xFF != 0;
-    status(call, |machine| driver::attach(machine, legacy))
+    status(call, |machine| driver::attach(machine, connection, legacy))
 }
 
 /// `SPIRead(address, destination, length)`.
@@ -204,11 +206,35 @@ pub(super) fn configure_clock<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     Ok(Flow::Return(OK))
 }
 
-/// `SPI_Encrypt_Write(address, source, length)`: the chip has no flash encryption key here.
+/// `SPI_Encrypt_Write(address, source, length)`.
 pub(super) fn write_encrypted<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
-    let address = call.argument(0)?;
-    call.note(format!("encrypted write at {address:#x} refused: flash encryption is not modelled"));
-    Ok(Flow::Return(ERR))
+    let (address, source, len) = (call.argument(0)?, call.argument(1)?, call.argument(2)?);
+    let data = call.bytes(source, len)?;
+    status(call, |machine| driver::write_encrypted(machine, address, &data))
+}
+
+/// `SPI_Write_Encrypt_Enable()`.
+pub(super) fn enable_encryption<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    call.machine.enable_encryption(true);
+    call.cpu.note_effect();
+    Ok(Flow::Return(OK))
+}
+
+/// `SPI_Write_Encrypt_Disable()`.
+pub(super) fn disable_encryption<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    call.machine.enable_encryption(false);
+    call.cpu.note_effect();
+    Ok(Flow::Return(OK))
+}
+
+/// `esp_rom_spiflash_prepare_encrypted_data(address, source)`: 32 bytes into the block.
+pub(super) fn prepare_encrypted<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
+    let (address, source) = (call.argument(0)?, call.argument(1)?);
+    let unit: [u8; UNIT_BYTES] = call.bytes(source, UNIT_STEP)?.try_into().unwrap_or_default();
+    let Soc { flash_encryption, efuse, .. } = &mut call.machine.soc;
+    let _ = flash_encryption.run(address, unit, efuse);
+    call.cpu.note_effect();
+    Ok(Flow::Return(OK))
 }
 
 fn store_word<F: SpiDevice>(call: &mut Call<'_, F>, target: u32, value: u32) -> Step {

@@ -18,12 +18,7 @@ pub(crate) use uart::UART_DEVICE;
 use xtensa::Cpu;
 
 use super::{bus::GuestBus, memory::Fault, tinfl::Inflaters};
-use crate::{
-    soc::Machine,
-    spi::SpiDevice,
-    time::Duration,
-    trace::{Event, Hang},
-};
+use crate::{soc::Machine, spi::SpiDevice, time::Duration, trace::Hang};
 
 /// A native function.
 pub(crate) type Native<F> = fn(&mut Call<'_, F>) -> Result<Flow, Fault>;
@@ -184,11 +179,6 @@ impl<F: SpiDevice> Call<'_, F> {
     pub(crate) fn wait(&mut self, span: Duration) {
         self.machine.wait(span);
         self.cpu.note_effect();
-    }
-
-    /// A line in the trace.
-    pub(crate) fn note(&mut self, what: String) {
-        self.machine.trace.push(self.machine.now, Event::Guest { what });
     }
 }
 

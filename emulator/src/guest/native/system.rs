@@ -143,7 +143,7 @@ pub(super) fn zero<F: SpiDevice>(_: &mut Call<'_, F>) -> Step {
 
 /// `ets_efuse_get_8M_clock()`: the low byte of word 4.
 pub(super) fn efuse_8m_clock<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
-    let word = call.machine.read_word(address::EFUSE_BLOCK0 + 16).unwrap_or(0);
+    let word = call.machine.read_word(address::EFUSE + 16).unwrap_or(0);
     Ok(Flow::Return(word & 0xFF))
 }
 
