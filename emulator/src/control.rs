@@ -38,7 +38,8 @@ pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer 
   {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
   {"do":"plan","set":{"seed":1,"board":[{"fault":"reset","after":{"transactions":9}}]}}   a fault plan
   {"do":"fault-counts"}                 what the plan's faults did
-  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: the flash, in memory
+  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: what the flash
+                                        keeps without power, in memory; RAM and processor go on
   {"do":"trace","last":20}              newest entries, 5000 at most
   {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
 

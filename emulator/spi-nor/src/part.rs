@@ -28,8 +28,8 @@ pub struct Part {
     pub vendor: String,
     /// Answer of 9Fh: manufacturer, memory type, capacity; six hex digits.
     pub jedec_id: JedecId,
-    /// Device id that `ABh` and `90h` answer; by default the capacity byte of 9Fh less one, as most
-    /// makers have it.
+    /// Device id of the answers to `ABh` and `90h`; by default the capacity byte of `9Fh` less
+    /// one, as most makers have it.
     #[serde(default)]
     pub device_id: Option<u8>,
     /// Array size in bytes.

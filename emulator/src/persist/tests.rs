@@ -141,3 +141,26 @@ fn whenever_the_process_or_the_supply_dies_the_image_is_what_the_part_holds() {
         }
     }
 }
+
+#[test]
+fn permanent_locks_are_kept_and_volatile_ones_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    let flash = || LoadedBoard::with_part("SST26VF032B").flash().expect("known").nor().clone();
+    let mut first = flash();
+    let store = ImageStore::open(&path, &mut first).expect("made");
+    // E8h with the write lock of the topmost 8 KiB, then all locks opened (QUIRKS Q15).
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0xE8, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0x98]);
+    let locks = |flash: &NorFlash| [0, 0x3F_F000].map(|at| flash.individually_locked(at));
+    assert_eq!(locks(&first), [Some(false), Some(true)]);
+    store.store(&mut first).expect("stored");
+    let mut second = flash();
+    ImageStore::open(&path, &mut second).expect("loaded");
+    assert_eq!(locks(&second), [Some(true), Some(true)], "locked at power-up");
+    send(&mut second, &[0x06]);
+    send(&mut second, &[0x98]);
+    assert_eq!(locks(&second), [Some(false), Some(true)]);
+}

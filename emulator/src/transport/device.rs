@@ -43,6 +43,11 @@ pub trait SerialDevice {
     /// Time is wall time: programs notice each byte when it arrives, which costs more.
     fn receive_one_by_one(&mut self) {}
 
+    /// When the line towards the device is free again; in the past if it is.
+    fn line_free_at(&self) -> Instant {
+        Instant::ZERO
+    }
+
     /// The client sends a BREAK, where the front end can.
     fn receive_break(&mut self, now: Instant) {
         let _ = now;
@@ -107,6 +112,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn receive_one_by_one(&mut self) {
         Self::receive_one_by_one(self);
+    }
+
+    fn line_free_at(&self) -> Instant {
+        self.received_at()
     }
 
     fn receive_break(&mut self, now: Instant) {
