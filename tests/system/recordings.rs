@@ -36,7 +36,7 @@ fn every_recording_replays_on_the_board_that_it_came_from() {
     let mut compared = 0;
     for path in all() {
         let name = path.display().to_string();
-        let names_a_board = path.extension().is_some_and(|extension| extension == "jsonl");
+        let names_a_board = path.extension().is_some_and(|it| it == "jsonl");
         let mut arguments = vec!["replay", name.as_str(), "--all", "--json"];
         if !names_a_board {
             arguments.extend(["--part", "W25Q32JV"]);

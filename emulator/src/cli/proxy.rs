@@ -108,6 +108,7 @@ impl NoiseArgs {
         [self.flips, self.drops, self.doubles, self.delays].into_iter().any(|rate| rate > 0)
     }
 
+    #[allow(clippy::needless_update, reason = "what has no option here does not happen")]
     fn noise(&self) -> LinkNoise {
         LinkNoise {
             flips_per_million: self.flips,

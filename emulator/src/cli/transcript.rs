@@ -130,7 +130,7 @@ pub enum TranscriptError {
         path: PathBuf,
         /// Why.
         #[source]
-        cause: HintError,
+        cause: Box<HintError>,
     },
     /// Nobody says which board.
     #[error("{} names no board: give --case, --board, --part or --part-file", path.display())]
@@ -173,8 +173,9 @@ fn board(
     }
     let hint = transcript.header.board.as_ref();
     let hint = hint.ok_or_else(|| TranscriptError::NoBoard { path: path.to_owned() })?;
-    let board =
-        hint.load().map_err(|cause| TranscriptError::Hint { path: path.to_owned(), cause })?;
+    let board = hint
+        .load()
+        .map_err(|cause| TranscriptError::Hint { path: path.to_owned(), cause: Box::new(cause) })?;
     Ok(board.into_board()?)
 }
 
