@@ -4,7 +4,7 @@
 //! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
 //! result does not depend on how the received bytes are cut into calls.
 
-mod framing;
+pub(crate) mod framing;
 mod line;
 mod program;
 mod setup;
@@ -16,7 +16,7 @@ pub use crate::guest::{
     RomImageError,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
-pub use wiring::{ControlLines, Wiring};
+pub use wiring::{ControlLines, UnknownWiring, Wiring};
 
 use std::sync::Arc;
 
@@ -93,6 +93,7 @@ pub struct Board<F> {
     probe: Option<Probe>,
     program_end: Option<GuestEnd>,
     ended_instructions: u64,
+    receives_one_by_one: bool,
     rom: Option<Arc<RomImage>>,
 }
 
@@ -121,6 +122,7 @@ impl<F: SpiDevice> Board<F> {
             probe: None,
             program_end: None,
             ended_instructions: 0,
+            receives_one_by_one: false,
             rom: None,
         };
         board.machine.trace.push(Instant::ZERO, Event::PowerOn);
@@ -259,6 +261,13 @@ impl<F: SpiDevice> Board<F> {
     pub fn host_reset(&mut self, now: Instant) {
         self.advance(now);
         self.restart(now, ResetCause::PowerOn);
+    }
+
+    /// The RTC watchdog resets the chip, whatever it does (ROM-FACTS 1.3). The flash keeps its state.
+    pub fn watchdog_reset(&mut self, now: Instant) {
+        self.advance(now);
+        self.stop(now);
+        self.restart(now, ResetCause::RtcWatchdog);
     }
 
     /// Takes the supply away and brings it back: RAM and the flash's volatile state are lost.

@@ -2,30 +2,36 @@
 
 mod error;
 pub mod exec;
+mod explain;
 pub mod farm;
+mod faults;
+mod map;
 mod part_report;
+mod proxy;
 pub mod qemu;
 pub mod run;
+mod show;
 mod trace_log;
+pub mod transcript;
 
 pub use error::CliError;
 
 use std::{
-    fmt::Write as _,
     io::{self, Write},
     os::unix::net::UnixStream,
     path::PathBuf,
     process::ExitCode,
 };
 
-use trace_log::TraceLog;
+use faults::{FaultArgs, report_faults};
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
-    board::RomImage,
+    board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
+    fault::board::ServedBoard,
     persist::BoardStore,
     transport::{
         control::ControlSocket,
@@ -63,7 +69,7 @@ enum Command {
   emulator exec --part W25Q128FV -- esptool.py --port {port} flash_id
   emulator exec --expect-flash app.bin@0x10000 -- esptool.py -p {port} write_flash 0x10000 app.bin
   emulator exec --alias /dev/ttyS0 -- espflash board-info --port {port}")]
-    Exec(ExecArgs),
+    Exec(exec::ExecArgs),
     /// Serve many boards from one process; a JSON line for each when it is ready.
     #[command(after_help = farm::HELP)]
     Farm(FarmArgs),
@@ -82,10 +88,23 @@ Exit status: 0 the program returned, reset the chip or was killed by GDB, 1 the 
 standard error), 5 --limit reached, 6 it waits for input that has ended, 130 a signal came.
 The report goes to the standard error.")]
     Run(run::Run),
+    /// Put a recorder and a bad line between a client and a port.
+    #[command(after_help = proxy::HELP)]
+    Proxy(Box<proxy::Proxy>),
+    /// Grade a recorded conversation against a board; show the first difference.
+    #[command(after_help = transcript::REPLAY_HELP)]
+    Replay(transcript::Replay),
+    /// Compare the requests of two recorded conversations.
+    #[command(after_help = transcript::DIFF_HELP)]
+    Diff(transcript::Diff),
+    /// Find what can stand behind observations: play them on every part with every mechanism.
+    #[command(after_help = explain::HELP, after_long_help = explain::LONG_HELP)]
+    Explain(explain::ExplainArgs),
     /// List the built-in cases or parts.
-    List(List),
+    List(show::List),
     /// Show a part or a case with its sources and how sure each fact is.
-    Show(Show),
+    #[command(after_help = show::HELP)]
+    Show(show::Show),
 }
 
 /// Which board.
@@ -124,6 +143,10 @@ struct BoardArgs {
     /// How virtual time follows wall time.
     #[arg(long, value_enum, default_value = "max")]
     pace: PaceArg,
+    /// How DTR and RTS reach EN and GPIO0, in place of what the board file says: latch, strict-rc
+    /// (EN rises within 10 ms; strict-rc=60 for another time), direct, inverted or none.
+    #[arg(long, value_name = "NAME")]
+    wiring: Option<Wiring>,
     #[command(flatten)]
     net: NetArgs,
 }
@@ -143,31 +166,11 @@ struct NetArgs {
 }
 
 #[derive(Debug, Args)]
-struct ExecArgs {
-    #[command(flatten)]
-    board: BoardArgs,
-    /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
-    /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
-    #[arg(long)]
-    alias: Option<PathBuf>,
-    /// The flash must hold FILE at OFFSET in the end.
-    #[arg(long, value_name = "FILE@OFFSET")]
-    expect_flash: Vec<exec::ExpectFlash>,
-    /// An entry of the board's trace must contain this text in the end.
-    #[arg(long, value_name = "TEXT")]
-    expect_trace: Vec<String>,
-    /// A PTY without modem lines: nothing is preloaded into the client.
-    #[arg(long)]
-    no_lines: bool,
-    /// The client and its arguments; `{port}` stands for the port.
-    #[arg(last = true, required = true)]
-    client: Vec<String>,
-}
-
-#[derive(Debug, Args)]
 struct Serve {
     #[command(flatten)]
     board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// Make this symbolic link to the PTY, and remove it at the end.
     #[arg(long)]
     link: Option<PathBuf>,
@@ -203,33 +206,6 @@ enum PaceArg {
     Real,
 }
 
-#[derive(Debug, Args)]
-struct List {
-    /// What to list.
-    #[arg(value_enum)]
-    what: Listed,
-    /// JSON instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
-#[derive(Debug, Clone, Copy, ValueEnum)]
-enum Listed {
-    /// Public cases.
-    Cases,
-    /// Flash parts.
-    Parts,
-}
-
-#[derive(Debug, Args)]
-struct Show {
-    /// Name of a part or a case.
-    name: String,
-    /// JSON instead of text.
-    #[arg(long)]
-    json: bool,
-}
-
 impl Cli {
     /// Runs the command, writing its report to `out`.
     ///
@@ -246,6 +222,10 @@ impl Cli {
             Command::Qemu(qemu) => qemu::run(&qemu.options, &stop_on_signals()?, out)?,
             Command::Exec(exec) => return exec.run(),
             Command::Run(run) => return run.run(out),
+            Command::Proxy(proxy) => return proxy.run(out),
+            Command::Replay(replay) => return replay.run(out),
+            Command::Diff(diff) => return diff.run(out),
+            Command::Explain(explain) => return explain.run(out),
             Command::List(list) => out.write_all(list.report().as_bytes())?,
             Command::Show(show) => out.write_all(show.report()?.as_bytes())?,
         }
@@ -253,25 +233,41 @@ impl Cli {
     }
 }
 
-impl BoardArgs {
+impl Which {
+    /// Whether a board is named.
+    fn is_some(&self) -> bool {
+        self.case.is_some()
+            || self.board.is_some()
+            || self.part.is_some()
+            || self.part_file.is_some()
+    }
+
     fn load(&self) -> Result<LoadedBoard, CaseError> {
-        let board = match (&self.which.case, &self.which.board, &self.which.part) {
+        Ok(match (&self.case, &self.board, &self.part) {
             (_, Some(path), _) => case::load_file(path)?,
             (_, _, Some(part)) => LoadedBoard::with_part(part),
-            _ if self.which.part_file.is_some() => {
+            _ if self.part_file.is_some() => {
                 let mut board = LoadedBoard::with_part("");
                 "--part-file".clone_into(&mut board.origin);
                 board.file.flash.part = None;
-                board.file.flash.part_file.clone_from(&self.which.part_file);
+                board.file.flash.part_file.clone_from(&self.part_file);
                 board
             }
             (Some(name), ..) => case::load(name)?,
             (None, None, None) => case::load("esptool-915")?,
+        })
+    }
+}
+
+impl BoardArgs {
+    fn load(&self) -> Result<LoadedBoard, CaseError> {
+        let board = self.which.load()?;
+        let mut board = match &self.hypothesis {
+            Some(name) => board.assume(name)?,
+            None => board,
         };
-        match &self.hypothesis {
-            Some(name) => board.assume(name),
-            None => Ok(board),
-        }
+        board.file.wiring = self.wiring.unwrap_or(board.file.wiring);
+        Ok(board)
     }
 
     /// The board, its flash in the image file if there is one.
@@ -289,16 +285,27 @@ impl BoardArgs {
         Ok((board, store))
     }
 
-    /// The board on its PTY.
-    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
-        let (board, store) = self.build()?;
-        let pace = match self.pace {
+    fn pace(&self) -> Pace {
+        match self.pace {
             PaceArg::Max => Pace::Max,
             PaceArg::Real => Pace::Real,
-        };
-        let mut server = Server::open(board, &Options { pace, link })?;
+        }
+    }
+
+    /// The board on its PTY.
+    fn open(
+        &self,
+        link: Option<PathBuf>,
+        faults: &FaultArgs,
+    ) -> Result<Server<ServedBoard>, CliError> {
+        let (board, store) = self.build()?;
+        let mut board = ServedBoard::new(board);
+        if let Some(plan) = faults.plan()? {
+            board.set_plan(&plan)?;
+        }
+        let mut server = Server::open(board, &Options { pace: self.pace(), link })?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }
@@ -333,10 +340,9 @@ impl Serve {
     fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
         let stop = stop_on_signals()?;
         let origin = self.board.load()?.origin;
-        let mut server = self.board.open(self.link.clone())?;
+        let mut server = self.board.open(self.link.clone(), &self.faults)?;
         if let Some(path) = &self.trace {
-            let mut log = TraceLog::open(path, self.json)?;
-            server.on_change(move |board: &mut CaseBoard| log.write(board));
+            trace_log::attach(&mut server, path, self.json)?;
         }
         let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
@@ -355,7 +361,9 @@ impl Serve {
         }
         out.flush()?;
         let control = control.map(|socket| farm::control(socket, vec![port]));
-        Ok(group::run(std::slice::from_mut(&mut server), control, &stop)?)
+        group::run(std::slice::from_mut(&mut server), control, &stop)?;
+        report_faults(server.device());
+        Ok(())
     }
 }
 
@@ -367,109 +375,4 @@ fn stop_on_signals() -> io::Result<UnixStream> {
         signal_hook::low_level::pipe::register(signal, stop_sender.try_clone()?)?;
     }
     Ok(stop)
-}
-
-impl ExecArgs {
-    fn run(self) -> Result<ExitCode, CliError> {
-        let mut server = self.board.open(None)?;
-        self.board.net.open(server.fronts())?;
-        let exec = exec::Exec {
-            client: self.client,
-            alias: self.alias,
-            expect_flash: self.expect_flash,
-            expect_trace: self.expect_trace,
-            no_lines: self.no_lines,
-        };
-        Ok(ExitCode::from(exec.run(server)?))
-    }
-}
-
-impl List {
-    fn report(&self) -> String {
-        let rows: Vec<(String, String)> = match self.what {
-            Listed::Cases => case::list()
-                .filter_map(|name| case::load(name).ok()?.file.case)
-                .map(|story| (story.name, story.title))
-                .collect(),
-            Listed::Parts => spi_nor::catalog::names()
-                .filter_map(spi_nor::catalog::part)
-                .map(|part| {
-                    let mib = part.capacity_bytes / (1024 * 1024);
-                    (part.name, format!("{}, {mib} MiB", part.vendor))
-                })
-                .collect(),
-        };
-        if self.json {
-            let rows: Vec<_> = rows
-                .into_iter()
-                .map(|(name, title)| serde_json::json!({ "name": name, "title": title }))
-                .collect();
-            return format!("{}\n", serde_json::Value::from(rows));
-        }
-        rows.into_iter().fold(String::new(), |mut text, (name, title)| {
-            let _ = writeln!(text, "{name:<16} {title}");
-            text
-        })
-    }
-}
-
-impl Show {
-    fn report(&self) -> Result<String, CliError> {
-        if let Some(part) = spi_nor::catalog::part(&self.name) {
-            return Ok(self.part(&part));
-        }
-        match case::load(&self.name) {
-            Ok(board) => Ok(self.case(&board)),
-            Err(_) => Err(CliError::Unknown(self.name.clone())),
-        }
-    }
-
-    fn part(&self, part: &spi_nor::part::Part) -> String {
-        let [maker, kind, size] = part.jedec_id.0;
-        let id = format!("{maker:02x}{kind:02x}{size:02x}");
-        if self.json {
-            let value = serde_json::json!({
-                "name": part.name, "vendor": part.vendor, "jedec-id": id,
-                "capacity-bytes": part.capacity_bytes,
-                "confidence": part.confidence,
-            });
-            return format!("{value}\n");
-        }
-        part_report::text(part)
-    }
-
-    fn case(&self, board: &LoadedBoard) -> String {
-        let Some(story) = &board.file.case else { return String::new() };
-        if self.json {
-            let hypotheses: Vec<_> = board.file.hypotheses.keys().collect();
-            let value = serde_json::json!({
-                "name": story.name, "title": story.title, "sources": story.sources,
-                "board": story.board, "seen": story.seen, "cause": story.cause,
-                "class": story.class, "cure": story.cure, "assumed": story.assumed,
-                "default-hypothesis": story.default_hypothesis, "hypotheses": hypotheses,
-            });
-            return format!("{value}\n");
-        }
-        let mut text = format!("{}: {}\n", story.name, story.title);
-        for source in &story.sources {
-            let _ = writeln!(text, "  {source}");
-        }
-        let _ = write!(
-            text,
-            "Board: {}\n\n{}\n\nCause: {}\n",
-            story.board,
-            story.seen.trim(),
-            story.cause
-        );
-        if !story.assumed.is_empty() {
-            let _ = write!(text, "\nAssumed here, not in the thread:\n{}\n", story.assumed.trim());
-        }
-        for (name, hypothesis) in &board.file.hypotheses {
-            let _ = writeln!(text, "\n[{name}] {}\n{}", hypothesis.title, hypothesis.notes.trim());
-            if let Some(against) = &hypothesis.contradicts {
-                let _ = writeln!(text, "Contradicts the thread: {against}");
-            }
-        }
-        text
-    }
 }

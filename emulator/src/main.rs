@@ -1,15 +1,16 @@
 //! The `emulator` command.
 
 use std::{
+    env,
     io::{self, Write},
     process::ExitCode,
 };
 
 use clap::Parser;
-use esp32_emulator::cli::Cli;
+use esp32_emulator::cli::{Cli, qemu};
 
 fn main() -> ExitCode {
-    match Cli::parse().run(&mut io::stdout()) {
+    match Cli::parse_from(qemu::translated(env::args_os().collect())).run(&mut io::stdout()) {
         Ok(status) => status,
         Err(error) => {
             // Nothing can be done where not even this can be said.

@@ -213,6 +213,39 @@ impl Trace {
 }
 
 impl Event {
+    /// Whether a neighbour may still be merged into this entry.
+    #[must_use]
+    pub const fn may_grow(&self) -> bool {
+        matches!(self, Self::Erased { .. } | Self::Programmed { .. } | Self::Denied { .. })
+    }
+
+    /// What this entry has gained since it was `before`; `None` if nothing.
+    #[must_use]
+    pub fn grown_since(&self, before: &Self) -> Option<Self> {
+        let mut gained = self.clone();
+        let is_more = match (&mut gained, before) {
+            (Self::Programmed { range }, Self::Programmed { range: old }) => {
+                range.start = old.end;
+                range.start < range.end
+            }
+            (Self::Erased { range, busy }, Self::Erased { range: old, busy: old_busy }) => {
+                range.start = old.end;
+                *busy = *busy - *old_busy;
+                range.start < range.end
+            }
+            (
+                Self::Denied { range, count, .. },
+                Self::Denied { range: old, count: old_count, .. },
+            ) => {
+                range.start = old.end;
+                *count = count.saturating_sub(*old_count);
+                *count > 0
+            }
+            _ => false,
+        };
+        is_more.then_some(gained)
+    }
+
     /// Extends `self` by `next` if they are one run; says whether it did.
     fn merge(&mut self, next: &Self) -> bool {
         match (self, next) {

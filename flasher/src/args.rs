@@ -8,8 +8,9 @@ use esp32_flasher::input::parse_number;
 
 /// Flash ESP32 boards; detect, explain and cure flash write protection.
 ///
-/// Exit codes: 0 done, 1 other failure, 2 usage, 3 port trouble, 4 no answer, 5 wrong chip or no
-/// flash, 6 verify failed, 7 protected, 8 protected for good, 9 interrupted.
+/// Exit codes: 0 done, 1 other failure, 2 usage, 3 port trouble, 4 no answer, 5 wrong chip or flash,
+/// 6 verify failed, 7 protected, 8 protected for good, 9 interrupted, 10 a flash that this program
+/// cannot write. `flasher help COMMAND` says which of them a command can end with.
 #[derive(Debug, Parser)]
 #[command(version, max_term_width = 100)]
 pub(crate) struct Cli {
@@ -21,8 +22,10 @@ pub(crate) struct Cli {
 
 /// Options of every command.
 #[derive(Debug, Args)]
+#[command(next_help_heading = "Options of every command")]
 pub(crate) struct Global {
-    /// Serial device or PTY; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
+    /// Serial device or PTY; `rfc2217://HOST:PORT` is one of another machine, with its modem lines,
+    /// `socket://HOST:PORT` the bare bytes of one; `virtual:CASE`, `virtual:CASE/HYPOTHESIS` or
     /// `virtual:PART` is a board in process, to rehearse without hardware; `#N` behind it gives it a
     /// MAC of its own
     #[arg(short, long, global = true, env = "FLASHER_PORT")]
@@ -40,6 +43,10 @@ pub(crate) struct Global {
     /// Upload this flasher stub (esptool's JSON form) and use it
     #[arg(long, global = true, value_name = "FILE")]
     pub(crate) stub: Option<PathBuf>,
+    /// Write all that passes the port to this file, as `emulator replay` and `emulator diff` read
+    /// it; for commands on one board
+    #[arg(long, global = true, value_name = "FILE")]
+    pub(crate) record: Option<PathBuf>,
     /// Print one JSON object a line
     #[arg(long, global = true)]
     pub(crate) json: bool,
@@ -114,6 +121,18 @@ pub(crate) enum Command {
     /// it was stopped and none failed, 2 if the plan is wrong, 1 if records cannot be kept.
     #[command(after_help = PLAN_HELP)]
     Batch(BatchArgs),
+    /// Run every public case against every client installed, and tell who unlocks silently, who
+    /// fails with which words, who leaves the chip protected
+    ///
+    /// Clients are looked for in PATH, in the active virtual environment, and in virtual
+    /// environments below the folders of --clients-in. Nothing but virtual boards is touched.
+    #[command(
+        after_help = "Examples:\n  flasher matrix\n  flasher matrix --case sr1-bp --only flasher\n  flasher matrix --clients-in ~/venvs --client mine=./esptool.py --json"
+    )]
+    Matrix(MatrixArgs),
+    /// Print the JSON Schema of what --json prints, of one command or of all
+    #[command(after_help = "Examples:\n  flasher schema\n  flasher schema protect clear")]
+    Schema(SchemaArgs),
     /// List the serial ports of this machine
     ListPorts,
     /// Print a completion script for a shell
@@ -147,6 +166,9 @@ pub(crate) enum StatusCommand {
         /// waiting between the writes
         #[arg(long)]
         burst: bool,
+        /// Keep the old values in this file, for `protect restore`
+        #[arg(long, value_name = "FILE")]
+        journal: Option<PathBuf>,
     },
 }
 
@@ -253,6 +275,7 @@ const PLAN_HELP: &str = r#"A plan:
   timeout_s = 600          # for each board
   unprotect = "lift"       # or "never" (default): a protected board fails
   diff = false             # write only sectors that differ
+  stub = "esp32.json"      # write through this stub; else through the ROM
   read_back = false        # read every byte back, on top of the digests
   record = "records"       # folder; default PLAN.records
 
@@ -289,12 +312,54 @@ pub(crate) struct ReproduceArgs {
     pub(crate) hypothesis: Option<String>,
 }
 
+/// Whose lines.
+#[derive(Debug, Args)]
+pub(crate) struct SchemaArgs {
+    /// A command, such as `write` or `protect clear`; all of them without it
+    pub(crate) command: Vec<String>,
+}
+
+/// What to measure.
+#[derive(Debug, Args)]
+pub(crate) struct MatrixArgs {
+    /// Only these cases; the endings of sessions are left out then
+    #[arg(long = "case", value_name = "NAME")]
+    pub(crate) cases: Vec<String>,
+    /// One client more: a script or interpreter of esptool, a virtual environment, espflash, or
+    /// another build of this flasher
+    #[arg(long = "client", value_name = "NAME=PATH")]
+    pub(crate) clients: Vec<String>,
+    /// Look below this folder for virtual environments; by default below `target/clients`
+    #[arg(long, value_name = "FOLDER")]
+    pub(crate) clients_in: Vec<PathBuf>,
+    /// Only clients with this text in their name
+    #[arg(long, value_name = "TEXT")]
+    pub(crate) only: Vec<String>,
+    /// Clients at once
+    #[arg(long, default_value_t = 4, value_parser = clap::value_parser!(u8).range(1..=64))]
+    pub(crate) jobs: u8,
+}
+
+/// Who erases and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub(crate) enum Via {
+    /// Whichever is safe for this flash
+    Auto,
+    /// The loader
+    Loader,
+    /// Plain flash instructions
+    Instructions,
+}
+
 /// What to write, and how.
 #[derive(Debug, Args)]
 #[expect(clippy::struct_excessive_bools, reason = "flags of the command line")]
 pub(crate) struct WriteArgs {
     #[command(flatten)]
     pub(crate) files: Files,
+    /// Send compressed data even where the line is faster than the compressor (a PTY, a socket)
+    #[arg(long, conflicts_with = "no_compress")]
+    pub(crate) compress: bool,
     /// Send the bytes as they are
     #[arg(long)]
     pub(crate) no_compress: bool,
@@ -308,6 +373,11 @@ pub(crate) struct WriteArgs {
     /// Read everything back and compare it byte by byte, on top of the digests
     #[arg(long, conflicts_with = "no_verify")]
     pub(crate) read_back: bool,
+    /// Who erases and programs: the loader, or plain flash instructions, which are slower and send
+    /// nothing that a part could take for something else; `auto` takes these where the ROM
+    /// loader's own probe would hang the flash
+    #[arg(long, value_enum, default_value_t = Via::Auto)]
+    pub(crate) via: Via,
     /// Do not compare digests afterwards
     #[arg(long)]
     pub(crate) no_verify: bool,

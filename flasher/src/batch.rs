@@ -55,6 +55,8 @@ pub enum Outcome {
     NoAnswer,
     /// Another chip, or no flash, answers.
     WrongChip,
+    /// The flash needs commands that this program does not give.
+    Unsupported,
     /// The port is missing, in use, or broke down.
     Port,
     /// Something else.

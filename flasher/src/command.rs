@@ -5,8 +5,10 @@ mod board;
 mod doctor;
 mod flash;
 mod gate;
+mod matrix;
 mod protect;
 mod reproduce;
+mod schema;
 mod status;
 
 pub(crate) use protect::bar as protection_bar;
@@ -28,8 +30,20 @@ pub(crate) fn run(
     interrupt: Arc<AtomicBool>,
     report: &mut Report,
 ) -> Result<u8, Failure> {
+    let is_of_one_board = !matches!(
+        cli.command,
+        Command::Batch(_)
+            | Command::Reproduce(_)
+            | Command::Matrix(_)
+            | Command::Schema(_)
+            | Command::ListPorts
+            | Command::Completions { .. }
+    );
+    if cli.global.record.is_some() && !is_of_one_board {
+        return Err(Failure::NothingToRecord);
+    }
     if let Command::Batch(args) = &cli.command {
-        return batch::run(args, &interrupt, report);
+        return batch::run(args, cli.global.stub.as_deref(), &interrupt, report);
     }
     run_one(cli, interrupt, report).map(|exit| exit as u8)
 }
@@ -43,6 +57,8 @@ fn run_one(cli: &Cli, interrupt: Arc<AtomicBool>, report: &mut Report) -> Result
             return Ok(Exit::Done);
         }
         Command::Reproduce(args) => return reproduce::run(args, interrupt, report),
+        Command::Schema(args) => return schema::run(args).map(|()| Exit::Done),
+        Command::Matrix(args) => return matrix::run(args, &interrupt, report),
         // Files are read and checked before the chip is touched.
         Command::Write(args) => {
             let images = flash::images(&args.files)?;
@@ -72,9 +88,14 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         }
         Command::FlashId => flash::id(board, report),
         Command::Status(StatusCommand::Read { bytes }) => status::read(board, *bytes, report),
-        Command::Status(StatusCommand::Write { value, bytes, volatile, burst }) => {
-            let what =
-                status::Write { value: *value, bytes: *bytes, volatile: *volatile, burst: *burst };
+        Command::Status(StatusCommand::Write { value, bytes, volatile, burst, journal }) => {
+            let what = status::Write {
+                value: *value,
+                bytes: *bytes,
+                volatile: *volatile,
+                burst: *burst,
+                journal: journal.clone(),
+            };
             status::write(board, &what, report)
         }
         Command::Read { address, size, file } => flash::read(board, *address, *size, file, report),
@@ -88,6 +109,8 @@ fn run_connected(command: &Command, board: &mut Board, report: &mut Report) -> R
         | Command::Verify(_)
         | Command::ListPorts
         | Command::Batch(_)
+        | Command::Matrix(_)
+        | Command::Schema(_)
         | Command::Reproduce(_)
         | Command::Completions { .. } => Ok(()),
     }

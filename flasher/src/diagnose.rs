@@ -3,6 +3,21 @@
 //! [`Session::examine`] and [`Session::compare`] collect; [`decide`] concludes from [`Evidence`]
 //! alone. It knows the part's data and what the chip answered, nothing else.
 //!
+//! ```
+//! use esp32_flasher::{
+//!     chip::Chip, diagnose::{Cause, Remedy, decide}, identity::Identity, port,
+//!     reset::ResetStrategy, session::Session,
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:wps-locked", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! let chip = Chip::read(&mut session)?;
+//! let identity = Identity::of(session.attach_flash()?);
+//! let diagnosis = decide(&session.examine(&chip, &identity, None, None)?);
+//! assert_eq!((diagnosis.cause, diagnosis.remedy), (Cause::IndividualLocks, Remedy::ProtectClear));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! [`Session::examine`]: crate::session::Session::examine
 //! [`Session::compare`]: crate::session::Session::compare
 
@@ -55,6 +70,9 @@ pub struct Evidence {
     pub written: Option<Range<u32>>,
     /// What a scratch sector did.
     pub scratch: Option<ScratchReport>,
+    /// With the protection lifted in the volatile registers only, the scratch sector erased and
+    /// programmed; none if that was not tried or the part has no volatile copy.
+    pub cure: Option<bool>,
 }
 
 /// Class of a cause.
@@ -172,6 +190,13 @@ pub enum Finding {
     SectorWorks {
         /// Its address.
         sector: u32,
+    },
+    /// The cure was tried in the volatile registers, on a scratch sector.
+    CureTried {
+        /// The sector's address.
+        sector: u32,
+        /// It erased and programmed.
+        works: bool,
     },
     /// The part is not in the catalogue.
     UnknownPart,

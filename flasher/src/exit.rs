@@ -24,11 +24,13 @@ pub enum Exit {
     Incurable = 8,
     /// Ctrl-C.
     Interrupted = 9,
+    /// The flash needs commands that this program does not give.
+    Unsupported = 10,
 }
 
 impl Exit {
     /// All codes in order.
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::Done,
         Self::Failed,
         Self::Usage,
@@ -39,7 +41,26 @@ impl Exit {
         Self::Protected,
         Self::Incurable,
         Self::Interrupted,
+        Self::Unsupported,
     ];
+
+    /// What it means, in a few words.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Self::Done => "done",
+            Self::Failed => "other failure",
+            Self::Usage => "usage, or a file that cannot be used",
+            Self::Port => "port trouble",
+            Self::NoAnswer => "no answer",
+            Self::WrongChip => "wrong chip or flash, or no flash",
+            Self::VerifyFailed => "the flash does not hold what it should",
+            Self::Protected => "write protection is in the way",
+            Self::Incurable => "write protection that cannot be lifted",
+            Self::Interrupted => "interrupted",
+            Self::Unsupported => "a flash that this program cannot write",
+        }
+    }
 }
 
 impl From<Exit> for std::process::ExitCode {

@@ -5,9 +5,11 @@ use std::{fmt, io, ops::Range, path::PathBuf};
 use esp32_flasher::{
     batch::BatchError,
     chip::ChipError,
+    diagnose::{Diagnosis, Remedy},
     exit::Exit,
     flash::{EraseError, ReadError},
     input::InputError,
+    matrix::MatrixError,
     port::PortError,
     protect::{ChangeError, PlanError},
     reproduce::ReproduceError,
@@ -54,6 +56,15 @@ impl fmt::Display for Obstacle {
     }
 }
 
+/// What the flash did not do.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotDone {
+    #[error(transparent)]
+    Write(#[from] WriteError),
+    #[error(transparent)]
+    Erase(#[from] EraseError),
+}
+
 /// Why a command ended early.
 #[derive(Debug, thiserror::Error)]
 pub(crate) enum Failure {
@@ -77,13 +88,17 @@ pub(crate) enum Failure {
     Erase(#[from] EraseError),
     #[error(transparent)]
     Write(#[from] WriteError),
-    /// As [`Self::Write`], and the diagnosis found write protection.
-    #[error("{error}: the flash is write protected")]
-    Refused { error: WriteError, for_ever: bool },
+    /// The flash did not do what it was told, and this is what the doctor makes of it.
+    #[error("{error}: {}", .diagnosis.cause)]
+    Explained { error: NotDone, diagnosis: Box<Diagnosis> },
+    #[error("{0} programs one byte an instruction, which neither this program nor the loader does")]
+    UnsupportedPart(String),
     #[error(transparent)]
     Reproduce(#[from] ReproduceError),
     #[error(transparent)]
     Batch(#[from] BatchError),
+    #[error(transparent)]
+    Matrix(#[from] MatrixError),
     #[error("no flash answers (id {0:02x?})")]
     NoFlash([u8; 3]),
     #[error("{0}")]
@@ -98,10 +113,14 @@ pub(crate) enum Failure {
     Change(#[from] ChangeError),
     #[error("{part} cannot protect exactly {start:#x} to {end:#x}")]
     NoSuchRange { part: String, start: u32, end: u32 },
+    #[error("{command} prints no lines; these do: {}", .known.join(", "))]
+    NoSchema { command: String, known: Vec<String> },
     #[error("{} is no journal: {cause}", .path.display())]
     BadJournal { path: PathBuf, cause: serde_json::Error },
     #[error("cannot write {}: {cause}", .path.display())]
     File { path: PathBuf, cause: io::Error },
+    #[error("--record is for commands on one board")]
+    NothingToRecord,
     #[error("cannot print or catch signals: {0}")]
     Io(#[from] io::Error),
 }
@@ -111,19 +130,27 @@ impl Failure {
     pub(crate) fn exit(&self) -> Exit {
         match self {
             Self::NoPort
+            | Self::NothingToRecord
             | Self::Batch(BatchError::Plan(_))
-            | Self::Port(PortError::Board(_))
+            | Self::Port(PortError::Board(_) | PortError::Address(_))
             | Self::Input(_)
             | Self::Reset(_)
             | Self::Stub(_)
             | Self::NoSuchRange { .. }
             | Self::BadJournal { .. }
+            | Self::NoSchema { .. }
             | Self::Reproduce(ReproduceError::Case(_) | ReproduceError::NoStory(_))
+            | Self::Matrix(
+                MatrixError::Case(_) | MatrixError::NoStory(_) | MatrixError::NotAClient { .. },
+            )
             | Self::Read(ReadError::Range { .. })
             | Self::Write(WriteError::Read(ReadError::Range { .. }))
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
-            Self::Chip(ChipError::Family { .. }) | Self::NoFlash(_) => Exit::WrongChip,
+            Self::Chip(ChipError::Family { .. })
+            | Self::NoFlash(_)
+            | Self::Read(ReadError::Absent(_))
+            | Self::Write(WriteError::Read(ReadError::Absent(_))) => Exit::WrongChip,
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
@@ -138,17 +165,22 @@ impl Failure {
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Exit::VerifyFailed
             }
-            Self::Refused { for_ever: true, .. } => Exit::Incurable,
-            Self::Refused { for_ever: false, .. }
-            | Self::Protected(_)
-            | Self::Erase(EraseError::Refused { .. })
-            | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
+            Self::Explained { diagnosis, .. } if diagnosis.is_protection() => {
+                match diagnosis.remedy {
+                    Remedy::ReplaceFlash => Exit::Incurable,
+                    _ => Exit::Protected,
+                }
+            }
+            Self::Explained { .. } | Self::Erase(EraseError::Refused { .. }) => Exit::VerifyFailed,
+            Self::UnsupportedPart(_) => Exit::Unsupported,
+            Self::Protected(_) | Self::Status(StatusError::NotReached { .. }) => Exit::Protected,
             Self::Status(StatusError::Plan(error)) => plan_exit(error),
             Self::Change(error) => change_exit(error),
             Self::NoWriteEnable
             | Self::RomEntersQpi(_)
             | Self::Batch(BatchError::Record { .. })
             | Self::Reproduce(_)
+            | Self::Matrix(_)
             | Self::Read(ReadError::Damaged)
             | Self::Write(WriteError::Read(ReadError::Damaged))
             | Self::File { .. }
@@ -162,6 +194,9 @@ impl Failure {
             Self::NoPort => {
                 Some("give one with --port, or set FLASHER_PORT; `flasher list-ports` shows them")
             }
+            Self::Port(PortError::Open { name, .. }) if name.contains("://") => {
+                Some("check that the server runs there and that nothing on the way blocks it")
+            }
             Self::Port(PortError::Open { .. }) => Some(
                 "check the name (`flasher list-ports`), that no monitor holds the port, and that \
                  you may open it (group dialout)",
@@ -171,13 +206,12 @@ impl Failure {
                  wiring; `flasher doctor` shows the evidence",
             ),
             Self::RomEntersQpi(_) => Some(
-                "write through a stub that does not send 35h, as those of esptool 5.4 and later: \
-                 --stub FILE",
+                "leave --via out, or write through a stub that does not send 35h, as those of \
+                 esptool 5.4 and later: --stub FILE",
             ),
-            Self::Erase(EraseError::Refused { .. }) => Some(
-                "the flash is write protected: `flasher protect status` shows by what, `flasher \
-                 doctor` looks further",
-            ),
+            Self::Erase(EraseError::Refused { .. }) => Some("`flasher doctor` looks for the cause"),
+            Self::UnsupportedPart(_) => Some(Remedy::OtherProgrammer.text()),
+            Self::Explained { diagnosis, .. } => Some(diagnosis.remedy.text()),
             Self::Status(StatusError::NotReached { .. })
             | Self::Change(ChangeError::NotTaken { .. }) => Some(
                 "the registers may be locked by SRP0 with WP# low, or the supply is too low; \
@@ -196,11 +230,8 @@ impl Failure {
                 "the range is blank: erasing worked and programming did not; look at the flash \
                  mode, the wiring and the supply",
             ),
-            Self::Refused { for_ever: false, .. } => {
-                Some("do what the diagnosis above names as the remedy, then write again")
-            }
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
-                Some("`flasher doctor` looks for the cause; after a write its diagnosis is above")
+                Some("`flasher doctor` looks for the cause")
             }
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
@@ -244,6 +275,7 @@ fn change_exit(error: &ChangeError) -> Exit {
         ChangeError::Plan(error) => plan_exit(error),
         ChangeError::NotTaken { .. } | ChangeError::TrialRefused { .. } => Exit::Protected,
         ChangeError::LocksFrozen => Exit::Incurable,
+        ChangeError::OtherFlash { .. } => Exit::WrongChip,
         ChangeError::Read(_) => Exit::Usage,
         ChangeError::Journal(_) | ChangeError::UnknownPart => Exit::Failed,
     }

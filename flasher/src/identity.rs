@@ -23,6 +23,10 @@ pub struct Identity {
     pub candidates: Vec<Part>,
 }
 
+/// What the ROM takes for the read of the second status register; every `FLASH_BEGIN` sends it
+/// (ROM-FACTS 6.3 a).
+pub(crate) const ROM_READS_SECOND: u8 = 0x35;
+
 impl Serialize for Identity {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let names: Vec<&str> = self.candidates.iter().map(|part| part.name.as_str()).collect();
@@ -51,6 +55,21 @@ impl Identity {
         // SFDP varies between lots: it narrows the choice, it does not empty it.
         let candidates = if fitting.is_empty() { by_id } else { fitting };
         Self { id, candidates }
+    }
+
+    /// A candidate on which the ROM loader's own probe (35h) enters the four-line mode, so that its
+    /// write would hang (QUIRKS Q17).
+    #[must_use]
+    pub fn entered_by_rom_probe(&self) -> Option<&Part> {
+        self.candidates.iter().find(|part| part.instructions.enter_qpi.contains(&ROM_READS_SECOND))
+    }
+
+    /// The part, if every candidate programs one byte an instruction: what this program, as the
+    /// loader, does not do.
+    #[must_use]
+    pub fn byte_program(&self) -> Option<&Part> {
+        let by_bytes = |part: &Part| part.program.max_bytes == 1;
+        self.candidates.first().filter(|_| self.candidates.iter().all(by_bytes))
     }
 
     /// Status registers that can be read without harm: on some candidate the opcode reads a

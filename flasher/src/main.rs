@@ -3,6 +3,7 @@
 mod args;
 mod command;
 mod failure;
+mod help;
 mod report;
 
 use std::{
@@ -11,7 +12,7 @@ use std::{
     sync::{Arc, atomic::AtomicBool},
 };
 
-use clap::{CommandFactory, Parser};
+use clap::FromArgMatches;
 use esp32_flasher::exit::Exit;
 use signal_hook::consts::{SIGINT, SIGTERM};
 
@@ -21,10 +22,13 @@ use crate::{
 };
 
 fn main() -> ExitCode {
-    let cli = Cli::parse();
+    let cli = match Cli::from_arg_matches(&help::command().get_matches()) {
+        Ok(cli) => cli,
+        Err(error) => error.exit(),
+    };
     start_log();
     if let Command::Completions { shell } = cli.command {
-        clap_complete::generate(shell, &mut Cli::command(), "flasher", &mut io::stdout());
+        clap_complete::generate(shell, &mut help::command(), "flasher", &mut io::stdout());
         return Exit::Done.into();
     }
     let mut report = Report::new(cli.global.json, cli.global.no_progress);

@@ -1,13 +1,21 @@
 //! The byte port under a session: bytes, modem lines, and the clock.
 
+pub mod address;
 pub mod noisy;
 mod open;
+pub mod record;
+pub mod rfc2217;
 pub mod serial;
+pub mod socket;
+mod stream;
 pub mod virtual_board;
 
 use std::{io, time::Duration};
 
 pub use open::{VIRTUAL_PREFIX, list, open};
+
+/// A write that moves no byte for so long has failed.
+const WRITE_STALL_MAX: Duration = Duration::from_secs(5);
 
 /// A byte port with a clock. All waiting of the library goes through it.
 pub trait Port: Send {
@@ -35,6 +43,18 @@ pub trait Port: Send {
     ///
     /// [`PortError::LinesUnsupported`] on a port without them, such as a PTY.
     fn set_lines(&mut self, lines: Lines) -> Result<(), PortError>;
+
+    /// Whether a server stands between the modem lines and the chip. Such a server may play a reset
+    /// of its own at the first line that asks for one, as Espressif's `esp_rfc2217_server` does.
+    fn has_served_lines(&self) -> bool {
+        false
+    }
+
+    /// Whether the other end can be told a rate. Where it cannot, [`Self::set_baud`] takes only the
+    /// rate that the port was opened with.
+    fn has_rate(&self) -> bool {
+        true
+    }
 
     /// Changes the rate, in baud.
     ///
@@ -77,6 +97,17 @@ pub enum PortError {
         /// Why.
         cause: io::Error,
     },
+    /// The name is none of a network port.
+    #[error(transparent)]
+    Address(#[from] address::BadAddress),
+    /// The server of a network port does not do what is needed.
+    #[error("{name}: {problem}")]
+    Server {
+        /// The port.
+        name: String,
+        /// What it does instead.
+        problem: String,
+    },
     /// It failed or went away.
     #[error("the port failed: {0}")]
     Io(#[from] io::Error),
@@ -94,6 +125,14 @@ pub enum PortError {
     /// There is no such board in process.
     #[error(transparent)]
     Board(#[from] virtual_board::BoardError),
+    /// What passes cannot be recorded.
+    #[error("cannot record to {}: {cause}", path.display())]
+    Record {
+        /// The file.
+        path: std::path::PathBuf,
+        /// Why.
+        cause: io::Error,
+    },
     /// It does not do this rate.
     #[error("the port does not do {baud} baud: {cause}")]
     Baud {

@@ -2,21 +2,34 @@
 //!
 //! At most eight flash instructions beyond what a write needs anyway: the registers that decide,
 //! one individual lock if locks rule, and write enable with a look at its latch.
+//!
+//! ```
+//! use esp32_flasher::{
+//!     identity::Identity, port, preflight::Changer, reset::ResetStrategy, session::Session,
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:gd-16bit-wrsr", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! let identity = Identity::of(session.attach_flash()?);
+//! let wanted = 0x1_0000..0x2_0000;
+//! let found = session.preflight(&identity, &[wanted.clone()], Changer::RomLoader)?;
+//! let state = found.obstacle().ok_or("nothing is in the way")?;
+//! assert_eq!(state.bits, ["BP0", "BP1", "BP2"]);
+//! assert_eq!(state.overlaps, [wanted]);
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
 
 use std::ops::Range;
 
 use serde::Serialize;
-use spi_nor::part::{Part, Protection};
+use spi_nor::part::Part;
 
 use crate::{
-    identity::Identity,
-    protect::{Protected, Registers, after_rom_unlock, decode, locked},
-    session::{Session, SessionError},
+    identity::{Identity, ROM_READS_SECOND},
+    protect::{Protected, Registers, after_rom_unlock, decode, has_block_register, locked},
+    session::{Cause, Session, SessionError},
     spi::{Instruction, STATUS_WEL, opcode},
 };
-
-/// What the ROM takes for the read of the second status register.
-const ROM_READS_SECOND: u8 = 0x35;
 
 /// Who is going to change cells, and what that does to the registers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
@@ -39,8 +52,11 @@ pub struct PartState {
     pub now: Protected,
     /// Protected when cells are changed.
     pub then: Protected,
-    /// Individual locks rule, and the one of the first address is set.
+    /// Individual locks rule, and the one of the first address is set; where all can be read, any
+    /// over the ranges.
     pub locked_unit: Option<bool>,
+    /// What individual locks protect, where they can all be read at once.
+    pub locked_ranges: Vec<Range<u32>>,
     /// SRP1 is set, so the registers are locked; true: SRP0 as well, which is for good.
     pub registers_locked: Option<bool>,
     /// Bits that decide and are 1, by name.
@@ -138,6 +154,15 @@ impl Session {
     ///
     /// As [`Session::spi`].
     pub fn takes_write_enable(&mut self) -> Result<bool, SessionError> {
+        if self.line_was_bad() {
+            // It tries more than once.
+            let taken = self.write_enable();
+            self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
+            return match taken {
+                Err(SessionError { cause: Cause::NotWriteEnabled { .. }, .. }) => Ok(false),
+                other => other.map(|()| true),
+            };
+        }
         self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
         let latch = self.read_flash_register(opcode::READ_STATUS)? & STATUS_WEL;
         self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
@@ -157,11 +182,21 @@ impl Session {
             Changer::AsItIs => now.clone(),
         };
         let first = ranges.first().map_or(0, |range| range.start);
-        let locked_unit =
-            if then == Protected::ByLocks { self.read_lock(part, first)? } else { None };
-        let overlaps = match &then {
+        let mut locked_ranges = Vec::new();
+        let locked_unit = match &then {
+            Protected::ByLocks if has_block_register(part) => {
+                locked_ranges = self.read_block_locks(part)?.locked_ranges(part);
+                Some(overlaps(ranges, &locked_ranges).next().is_some())
+            }
+            Protected::ByLocks => self.read_lock(part, first)?,
+            _ => None,
+        };
+        let in_the_way = match &then {
             Protected::Range(protected) => {
-                ranges.iter().filter_map(|range| intersection(range, protected)).collect()
+                overlaps(ranges, std::slice::from_ref(protected)).collect()
+            }
+            Protected::ByLocks if has_block_register(part) => {
+                overlaps(ranges, &locked_ranges).collect()
             }
             Protected::ByLocks if locked_unit != Some(false) => ranges.to_vec(),
             Protected::ByLocks | Protected::Unknown => Vec::new(),
@@ -174,7 +209,8 @@ impl Session {
             now,
             then,
             locked_unit,
-            overlaps,
+            locked_ranges,
+            overlaps: in_the_way,
         })
     }
 
@@ -184,18 +220,6 @@ impl Session {
     ///
     /// As [`Session::spi`].
     pub fn read_lock(&mut self, part: &Part, address: u32) -> Result<Option<bool>, SessionError> {
-        if let Protection::BlockProtectionRegister { read, .. } = part.protection {
-            // One bit a unit and more for read locks; any that is set counts.
-            let units: u32 = part
-                .individual_locks
-                .iter()
-                .flat_map(|locks| &locks.regions)
-                .map(|region| (region.end - region.start) / region.unit_bytes.max(1))
-                .sum();
-            let bytes = units.div_ceil(8) as usize;
-            let answer = self.spi(&Instruction::new(read).reading(bytes))?;
-            return Ok(Some(answer.iter().any(|byte| *byte != 0)));
-        }
         let Some(opcode) = part.individual_locks.as_ref().and_then(|locks| locks.read.first())
         else {
             return Ok(None);
@@ -218,6 +242,16 @@ pub fn deciding_bits(part: &Part, registers: &Registers) -> Vec<String> {
     let names = part.protection.bit_names().into_iter().chain(select);
     let names = names.chain(lock.wp_enable_bit.as_deref()).chain(lock.power_lock_bit.as_deref());
     names.filter(|name| registers.bit(part, name) == Some(1)).map(str::to_owned).collect()
+}
+
+/// What each of `ranges` has in common with each of `others`.
+fn overlaps<'a>(
+    ranges: &'a [Range<u32>],
+    others: &'a [Range<u32>],
+) -> impl Iterator<Item = Range<u32>> + 'a {
+    ranges
+        .iter()
+        .flat_map(move |range| others.iter().filter_map(move |other| intersection(range, other)))
 }
 
 /// What both ranges have.

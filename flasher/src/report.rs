@@ -4,6 +4,7 @@
 //! of [`Event`]'s variants.
 
 mod batch;
+mod matrix;
 mod play;
 mod text;
 
@@ -18,9 +19,10 @@ use esp32_flasher::{
     diagnose::{Diagnosis, Evidence},
     flash::EraseReport,
     identity::Identity,
+    matrix::{Cell, EndingCell, Verdict},
     preflight::Preflight,
     progress::Progress,
-    protect::{ChangeReport, Choice, GuardReport, Protected},
+    protect::{ChangeReport, GuardReport, PartChoices, Protected},
     reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
@@ -31,7 +33,7 @@ use serde::Serialize;
 
 pub(crate) use batch::Table;
 
-use crate::failure::Failure;
+use crate::failure::{Failure, NotDone};
 
 /// Plain progress comes in steps of so many percent.
 const PLAIN_STEP_PERCENT: u64 = 10;
@@ -68,10 +70,12 @@ pub(crate) enum Event<'a> {
     Erased { offset: u32, len: u32, report: EraseReport, probably_refused: bool },
     /// What the look at the protection before a change found.
     Preflight { preflight: &'a Preflight },
+    /// Plain flash instructions write, not the loader; the part whose rules ask for that.
+    PlainInstructions { part: Option<&'a str> },
     /// What is protected.
     Protection { flash_bytes: u32, preflight: &'a Preflight },
     /// Ranges that the part can protect.
-    Choices { part: &'a str, choices: &'a [Choice] },
+    Choices { parts: &'a [PartChoices] },
     /// The protection was changed, or already was so.
     ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
     /// There was nothing to lift.
@@ -96,6 +100,14 @@ pub(crate) enum Event<'a> {
     BatchEnded { summary: Summary, exit: u8 },
     /// Whether everything was seen as reported, and why it happens.
     Verdict { agrees: bool, cause: &'a str, assumption: Option<&'a Assumption> },
+    /// The rows and columns of the matrix.
+    MatrixClients { clients: &'a [String], cases: &'a [String] },
+    /// One cell of it.
+    MatrixCell { number: usize, total: usize, cell: &'a Cell },
+    /// What a client leaves behind when it ends its session in one way.
+    MatrixEnding { cell: &'a EndingCell },
+    /// The matrix as Markdown, and what it says about each client.
+    MatrixEnded { verdicts: &'a [Verdict], table: &'a str, endings: &'a str },
     /// The command ends early.
     Error { message: String, advice: Option<&'static str>, exit: u8 },
     /// Something in a batch: the line is the event itself.
@@ -160,7 +172,9 @@ impl Report {
     /// Prints why the command ends.
     pub(crate) fn failure(&mut self, failure: &Failure) {
         if let Failure::Write(WriteError::Mismatch(mismatch))
-        | Failure::Refused { error: WriteError::Mismatch(mismatch), .. } = failure
+        | Failure::Explained {
+            error: NotDone::Write(WriteError::Mismatch(mismatch)), ..
+        } = failure
         {
             let _ = self.say(&Event::Mismatch { mismatch });
         }

@@ -18,6 +18,7 @@ use esp32_emulator::{
 use serde::Serialize;
 
 pub use play::Play;
+pub(crate) use play::run_until_quiet;
 
 use crate::{
     port::PortError, progress::Observer, session::SessionError, write::Mismatch, write::WriteError,

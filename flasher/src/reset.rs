@@ -66,6 +66,17 @@ impl ResetStrategy {
         }
     }
 
+    /// The ways into the loader that are tried in turn on `port`. The steps through (1,1) are for
+    /// bridges that change their lines one after the other, and would be a second reset to a server
+    /// that plays its own.
+    #[must_use]
+    pub fn usual(port: &dyn Port) -> Vec<Self> {
+        if port.has_served_lines() {
+            return vec![Self::classic()];
+        }
+        vec![Self::unix_tight(), Self::classic()]
+    }
+
     /// EN low and high again with GPIO0 high: starts the program in flash.
     #[must_use]
     pub fn run() -> Self {

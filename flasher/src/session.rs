@@ -27,6 +27,7 @@ pub use recover::LineTrouble;
 use crate::{
     port::{Port, PortError},
     reset::ResetStrategy,
+    stub::Stub,
 };
 
 /// Longest frame that a loader sends: a stub's read packet.
@@ -43,6 +44,10 @@ const SYNC_TRIES: u32 = 5;
 const SYNC_RESPONSES: usize = 8;
 /// A pending interrupt is noticed within this time.
 const READ_SLICE: Duration = Duration::from_millis(100);
+/// Start, eight data bits, stop.
+const BITS_PER_BYTE: u64 = 10;
+/// A line that was so many times faster than its rate cannot be a UART.
+const OUTRUN_FACTOR: u32 = 8;
 /// Pause after a change of the rate, until both sides have settled.
 const BAUD_SETTLE: Duration = Duration::from_millis(50);
 
@@ -75,6 +80,9 @@ pub struct Session {
     strategies: Vec<ResetStrategy>,
     /// No wait lasts beyond this point of the port's clock.
     deadline: Option<Duration>,
+    /// The stub that was started, to do so again after a reset.
+    pub(crate) stub: Option<Arc<Stub>>,
+    line_outruns_rate: bool,
     pub(crate) spi_idle: Option<crate::spi::IdleRegisters>,
     pub(crate) flash_bytes: Option<u32>,
 }
@@ -96,6 +104,8 @@ impl Session {
             baud: CONNECT_BAUD,
             strategies: Vec::new(),
             deadline: None,
+            stub: None,
+            line_outruns_rate: false,
             spi_idle: None,
             flash_bytes: None,
         }
@@ -144,6 +154,16 @@ impl Session {
     /// Lets everything fail with [`Cause::DeadlinePassed`] from `deadline` of the port's clock on.
     pub fn set_deadline(&mut self, deadline: Option<Duration>) {
         self.deadline = deadline;
+    }
+
+    /// Runs `work` with at least `time`, even if the deadline is nearer: for what has to be put back.
+    pub(crate) fn with_time<T>(&mut self, time: Duration, work: impl FnOnce(&mut Self) -> T) -> T {
+        let deadline = self.deadline;
+        let least = self.port.now() + time;
+        self.deadline = deadline.map(|deadline| deadline.max(least));
+        let result = work(self);
+        self.deadline = deadline;
+        result
     }
 
     /// The port.
@@ -252,9 +272,21 @@ impl Session {
         request: &Request<'_>,
         timeout: Duration,
     ) -> Result<Response, SessionError> {
+        self.command_while(request, timeout, || {})
+    }
+
+    /// The same, with `meanwhile` done while the loader is at work.
+    pub(crate) fn command_while(
+        &mut self,
+        request: &Request<'_>,
+        timeout: Duration,
+        meanwhile: impl FnOnce(),
+    ) -> Result<Response, SessionError> {
         let opcode = request.opcode();
         let step = Step::Command(opcode);
-        self.send(request, step)?;
+        let start = self.port.now();
+        let sent_bytes = self.send(request, step)?;
+        meanwhile();
         let deadline = self.port.now() + timeout;
         let damaged_before = self.damaged_count;
         while let Some(frame) = self.receive(deadline, step)? {
@@ -265,6 +297,7 @@ impl Session {
             if response.opcode != u8::from(opcode) {
                 continue;
             }
+            self.note_exchange(sent_bytes + frame.len(), start);
             return match response.failure(self.dialect) {
                 None => Ok(response),
                 Some(code) => Err(SessionError { step, cause: Cause::Refused { code } }),
@@ -303,9 +336,13 @@ impl Session {
     ///
     /// As [`Self::command`], and [`Cause::Port`] if the port does not do the rate.
     pub fn change_baud(&mut self, old: u32, new: u32) -> Result<(), SessionError> {
+        let step = Step::Command(Opcode::ChangeBaudrate);
+        if !self.port.has_rate() {
+            // Before the chip is told: it would be out of reach.
+            return self.set_host_baud(new, step);
+        }
         let old = if self.dialect == Dialect::Stub { old } else { 0 };
         self.command(&Request::ChangeBaudrate { new, old }, COMMAND_TIMEOUT)?;
-        let step = Step::Command(Opcode::ChangeBaudrate);
         self.set_host_baud(new, step)?;
         self.port.wait(BAUD_SETTLE);
         self.discard_input()
@@ -345,16 +382,37 @@ impl Session {
         frame
     }
 
-    fn send(&mut self, request: &Request<'_>, step: Step) -> Result<(), SessionError> {
+    /// Whether the line moves bytes much faster than its rate says: a PTY, a socket, native USB.
+    /// Compressing then costs more time than it saves.
+    #[must_use]
+    pub const fn line_outruns_rate(&self) -> bool {
+        self.line_outruns_rate
+    }
+
+    /// Notes that `bytes` have crossed the line, both ways together, since `start`.
+    fn note_exchange(&mut self, bytes: usize, start: Duration) {
+        let nanoseconds =
+            bytes as u64 * BITS_PER_BYTE * 1_000_000_000 / u64::from(self.baud.max(1));
+        let took = self.port.now().saturating_sub(start);
+        self.line_outruns_rate |= took * OUTRUN_FACTOR < Duration::from_nanos(nanoseconds);
+    }
+
+    /// Sends a request; returns the number of bytes that it takes on the line.
+    fn send(&mut self, request: &Request<'_>, step: Step) -> Result<usize, SessionError> {
         self.check_interrupt(step)?;
         self.send_payload(&request.emit(), step)
     }
 
-    /// Sends one frame as it is.
-    pub(crate) fn send_payload(&mut self, payload: &[u8], step: Step) -> Result<(), SessionError> {
+    /// Sends one frame as it is; returns the number of bytes that it takes on the line.
+    pub(crate) fn send_payload(
+        &mut self,
+        payload: &[u8],
+        step: Step,
+    ) -> Result<usize, SessionError> {
         let mut wire = Vec::new();
         slip::encode(payload, &mut wire);
-        self.port.write(&wire).map_err(SessionError::at(step))
+        self.port.write(&wire).map_err(SessionError::at(step))?;
+        Ok(wire.len())
     }
 
     pub(crate) fn discard_input(&mut self) -> Result<(), SessionError> {

@@ -5,7 +5,9 @@
 
 use std::time::Duration;
 
-use crate::session::{Cause, Session, SessionError, Step};
+use esp_protocol::command::{RegisterWrite, Request};
+
+use crate::session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Step};
 
 /// SPI1 of the ESP32.
 const BASE: u32 = 0x3ff4_2000;
@@ -33,6 +35,10 @@ const USER1_ADDR_LEN: u32 = 23 << 26;
 pub const DATA_BYTES_MAX: usize = 64;
 /// Polls of the controller before it counts as stuck.
 const POLLS_MAX: u32 = 100;
+/// Write enables before the flash counts as deaf.
+const WRITE_ENABLES_MAX: u32 = 3;
+/// A limit counts only after so many looks: bringing a loader back takes time too.
+const BUSY_LOOKS_MIN: u32 = 8;
 /// Pause between two polls of a busy flash, at first; it doubles.
 const BUSY_POLL_MIN: Duration = Duration::from_millis(1);
 const BUSY_POLL_MAX: Duration = Duration::from_millis(50);
@@ -164,12 +170,17 @@ pub(crate) struct IdleRegisters {
 }
 
 impl Session {
-    /// Runs one flash instruction and returns the bytes read.
+    /// Runs one flash instruction and returns the bytes read. On a bad line it is run again, so it
+    /// must be one that may be: reads, latches, the same program or erase once more.
     ///
     /// # Errors
     ///
     /// [`Cause::SpiBusy`] if the controller does not finish, and those of [`Session::command`].
     pub fn spi(&mut self, instruction: &Instruction<'_>) -> Result<Vec<u8>, SessionError> {
+        self.repeat(|session| session.spi_once(instruction))
+    }
+
+    fn spi_once(&mut self, instruction: &Instruction<'_>) -> Result<Vec<u8>, SessionError> {
         let idle = self.spi_idle()?;
         self.write_registers(&instruction.set_up())?;
         self.wait_controller(instruction.opcode)?;
@@ -181,6 +192,76 @@ impl Session {
         answer.truncate(read_bytes);
         self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])?;
         Ok(answer)
+    }
+
+    /// Runs one flash instruction that must not go wrong: what was set up is read back before it is
+    /// started, because register writes carry no checksum.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::SetUpDamaged`] if the line damages every attempt, and those of [`Session::spi`].
+    pub fn spi_proven(&mut self, instruction: &Instruction<'_>) -> Result<(), SessionError> {
+        self.repeat(|session| session.spi_proven_once(instruction))
+    }
+
+    fn spi_proven_once(&mut self, instruction: &Instruction<'_>) -> Result<(), SessionError> {
+        let step = Step::Spi { opcode: instruction.opcode };
+        let idle = self.spi_idle()?;
+        let mut set_up = instruction.set_up();
+        let start = set_up.pop();
+        self.write_registers(&set_up)?;
+        for (address, value) in set_up {
+            if self.read_register(address)? != value {
+                return Err(SessionError { step, cause: Cause::SetUpDamaged });
+            }
+        }
+        self.write_registers(&start.map_or_else(Vec::new, |start| vec![start]))?;
+        self.wait_controller(instruction.opcode)?;
+        self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])
+    }
+
+    /// Runs one flash instruction that changes cells: with a proven set-up where the line was bad,
+    /// else without that cost.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi_proven`].
+    pub(crate) fn spi_careful(
+        &mut self,
+        instruction: &Instruction<'_>,
+    ) -> Result<(), SessionError> {
+        if self.line_was_bad() {
+            return self.spi_proven(instruction);
+        }
+        self.spi(instruction).map(drop)
+    }
+
+    /// Runs instructions one after the other by one request, each followed by a pause in
+    /// microseconds; the first byte that the last one read.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi`].
+    pub(crate) fn spi_batch(
+        &mut self,
+        instructions: &[(Instruction<'_>, u32)],
+    ) -> Result<u8, SessionError> {
+        let idle = self.spi_idle()?;
+        let mut entries = Vec::new();
+        let mut pause_us = 0;
+        let plain =
+            |(address, value), delay_us| RegisterWrite { address, value, mask: u32::MAX, delay_us };
+        for (instruction, after_us) in instructions {
+            for write in instruction.set_up() {
+                entries.push(plain(write, std::mem::take(&mut pause_us)));
+            }
+            pause_us = *after_us;
+        }
+        for write in [(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)] {
+            entries.push(plain(write, std::mem::take(&mut pause_us)));
+        }
+        self.command(&Request::WriteReg(entries), COMMAND_TIMEOUT)?;
+        Ok(self.read_register(W0)?.to_le_bytes()[0])
     }
 
     fn spi_idle(&mut self) -> Result<IdleRegisters, SessionError> {
@@ -221,13 +302,17 @@ impl Session {
     ///
     /// [`Cause::NotWriteEnabled`], and those of [`Session::spi`].
     pub fn write_enable(&mut self) -> Result<(), SessionError> {
-        self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
-        let status = self.read_flash_register(opcode::READ_STATUS)?;
-        if status & STATUS_WEL == 0 {
-            let step = Step::Spi { opcode: opcode::WRITE_ENABLE };
-            return Err(SessionError { step, cause: Cause::NotWriteEnabled { status } });
+        let mut status = 0;
+        // A damaged request may have been something else.
+        for _ in 0..WRITE_ENABLES_MAX {
+            self.spi(&Instruction::new(opcode::WRITE_ENABLE))?;
+            status = self.read_flash_register(opcode::READ_STATUS)?;
+            if status & STATUS_WEL != 0 {
+                return Ok(());
+            }
         }
-        Ok(())
+        let step = Step::Spi { opcode: opcode::WRITE_ENABLE };
+        Err(SessionError { step, cause: Cause::NotWriteEnabled { status } })
     }
 
     /// Polls status register 1 until write-in-progress is clear; returns how long that took as
@@ -239,7 +324,9 @@ impl Session {
     pub fn wait_flash_ready(&mut self, limit: Duration) -> Result<(Duration, u8), SessionError> {
         let start = self.port().now();
         let mut pause = BUSY_POLL_MIN;
+        let mut looks = 0;
         loop {
+            looks += 1;
             let status = self.read_flash_register(opcode::READ_STATUS)?;
             let elapsed = self.port().now().saturating_sub(start);
             if status & STATUS_WIP == 0 {
@@ -247,7 +334,7 @@ impl Session {
                 let was_busy = pause > BUSY_POLL_MIN;
                 return Ok((if was_busy { elapsed } else { Duration::ZERO }, status));
             }
-            if elapsed >= limit {
+            if elapsed >= limit && looks >= BUSY_LOOKS_MIN {
                 let step = Step::Spi { opcode: opcode::READ_STATUS };
                 return Err(SessionError { step, cause: Cause::FlashBusy(limit) });
             }
@@ -268,8 +355,28 @@ impl Session {
         limit: Duration,
     ) -> Result<Duration, SessionError> {
         self.write_enable()?;
-        self.spi(instruction)?;
+        self.spi_careful(instruction)?;
         Ok(self.wait_flash_ready(limit)?.0)
+    }
+
+    /// As [`Self::erase_instruction`], over a line that may be bad: erased again if an answer got
+    /// lost, once the flash is ready.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::erase_instruction`].
+    pub fn erase_surely(
+        &mut self,
+        instruction: &Instruction<'_>,
+        limit: Duration,
+    ) -> Result<Duration, SessionError> {
+        let mut again = false;
+        self.repeat(|session| {
+            if std::mem::replace(&mut again, true) {
+                session.wait_flash_ready(limit)?;
+            }
+            session.erase_instruction(instruction, limit)
+        })
     }
 }
 

@@ -136,10 +136,24 @@ impl Session {
                 self.spi(&Instruction::new(opcode::WRITE_ENABLE_VOLATILE))?;
             }
         }
-        self.spi(&Instruction::new(form.opcode).writing(&form.data))?;
+        self.spi_proven(&Instruction::new(form.opcode).writing(&form.data))?;
         self.wait_flash_ready(WRITE_LIMIT)?;
         // A refused write may leave the latch set.
         self.spi(&Instruction::new(opcode::WRITE_DISABLE)).map(drop)
+    }
+
+    /// As [`Self::send_status_form`], over a line that may be bad: the same value may be written
+    /// again.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::send_status_form`].
+    pub fn send_surely(
+        &mut self,
+        form: &StatusForm,
+        persistence: Persistence,
+    ) -> Result<(), SessionError> {
+        self.repeat(|session| session.send_status_form(form, persistence))
     }
 
     /// Brings the first `values.len()` registers to `values` by the instructions that the part's
@@ -178,7 +192,7 @@ impl Session {
         values: &[u8],
         persistence: Persistence,
     ) -> Result<StatusReport, StatusError> {
-        let before = self.read_known_status(identity)?;
+        let before = self.look(|session| session.read_known_status(identity))?;
         let mut report = StatusReport { before, after: before, sent: Vec::new(), reached: false };
         let mut refused = None;
         for part in &identity.candidates {
@@ -201,9 +215,9 @@ impl Session {
                 if report.sent.contains(&form) {
                     continue;
                 }
-                self.send_status_form(&form, persistence)?;
+                self.send_surely(&form, persistence)?;
                 report.sent.push(form);
-                report.after = self.read_known_status(identity)?;
+                report.after = self.look(|session| session.read_known_status(identity))?;
             }
             let mask = |opcode| part.reads(opcode).map_or(0, |name| part.write_mask(name));
             report.reached = holds_under(report.after, values, READ_OPCODES.map(mask));
@@ -261,16 +275,16 @@ impl Session {
     ) -> Result<StatusReport, SessionError> {
         let count = values.len().min(3);
         let values = &values[..count];
-        let before = self.read_status(count)?;
+        let before = self.look(|session| session.read_status(count))?;
         let mut report = StatusReport { before, after: before, sent: Vec::new(), reached: false };
         for round in rounds(values) {
             for form in round {
                 if holds(report.after, values) {
                     break;
                 }
-                self.send_status_form(&form, persistence)?;
+                self.send_surely(&form, persistence)?;
                 report.sent.push(form);
-                report.after = self.read_status(count)?;
+                report.after = self.look(|session| session.read_status(count))?;
             }
         }
         report.reached = holds(report.after, values);

@@ -2,7 +2,11 @@
 
 mod base64;
 
-use std::time::Duration;
+use std::{
+    path::{Path, PathBuf},
+    sync::Arc,
+    time::Duration,
+};
 
 use esp_protocol::{
     command::{Begin, Data, ROM_BLOCK_BYTES_MAX, Request},
@@ -18,6 +22,8 @@ use crate::{
 /// What a stub sends when it runs.
 const GREETING: &[u8] = b"OHAI";
 const GREETING_TIMEOUT: Duration = Duration::from_secs(3);
+/// Uploads over a bad line: a damaged block makes the whole transfer unusable (ROM-FACTS 5.2).
+const UPLOADS_MAX: u32 = 4;
 
 /// A stub: code, data, entry.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -43,6 +49,14 @@ struct StubFile {
 /// A stub file that cannot be used.
 #[derive(Debug, thiserror::Error)]
 pub enum StubError {
+    /// It cannot be read.
+    #[error("cannot read {}: {cause}", .path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        cause: std::io::Error,
+    },
     /// No JSON of the expected form.
     #[error("the stub file is no JSON with entry, text and text_start: {0}")]
     Json(#[from] serde_json::Error),
@@ -57,6 +71,17 @@ pub enum StubError {
 }
 
 impl Stub {
+    /// Reads a file of esptool's JSON form.
+    ///
+    /// # Errors
+    ///
+    /// [`StubError`].
+    pub fn read(path: &Path) -> Result<Self, StubError> {
+        let json = std::fs::read_to_string(path)
+            .map_err(|cause| StubError::File { path: path.to_owned(), cause })?;
+        Self::from_json(&json)
+    }
+
     /// Reads esptool's JSON form: `entry`, `text`, `text_start`, `data`, `data_start`.
     ///
     /// # Errors
@@ -76,12 +101,41 @@ impl Stub {
 }
 
 impl Session {
-    /// Uploads `stub`, starts it and speaks its dialect from then on.
+    /// Uploads `stub`, starts it and speaks its dialect from then on. After a reset that becomes
+    /// necessary later it is uploaded again.
     ///
     /// # Errors
     ///
     /// As [`Session::command`]; [`Cause::NoAnswer`] in [`Step::StubStart`] if it does not greet.
     pub fn start_stub(&mut self, stub: &Stub, observer: Observer<'_>) -> Result<(), SessionError> {
+        for _ in 1..UPLOADS_MAX {
+            match self.start_stub_once(stub, observer) {
+                Err(error) if error.cause.is_line_trouble() && self.can_reconnect() => {
+                    self.connect_again()?;
+                    // A chip that cannot be reset may run it all the same.
+                    if self.dialect() == Dialect::Stub {
+                        break;
+                    }
+                }
+                other => {
+                    other?;
+                    self.stub = Some(Arc::new(stub.clone()));
+                    return Ok(());
+                }
+            }
+        }
+        if self.dialect() == Dialect::Rom {
+            self.start_stub_once(stub, observer)?;
+        }
+        self.stub = Some(Arc::new(stub.clone()));
+        Ok(())
+    }
+
+    fn start_stub_once(
+        &mut self,
+        stub: &Stub,
+        observer: &mut dyn FnMut(Progress),
+    ) -> Result<(), SessionError> {
         for (address, bytes) in &stub.segments {
             self.upload(*address, bytes, observer)?;
         }

@@ -1,5 +1,19 @@
 //! Writing images: prepared data, raw and compressed transfer, digests.
 //!
+//! ```
+//! use esp32_flasher::{
+//!     port, reset::ResetStrategy, session::Session, write::{Image, WriteOptions},
+//! };
+//!
+//! let mut session = Session::new(port::open("virtual:W25Q32JV", 115_200)?);
+//! session.connect(&[ResetStrategy::classic()], 7)?;
+//! session.attach_flash()?;
+//! let image = Image { name: "app.bin".into(), offset: 0x1_0000, data: vec![0x5a; 5000] };
+//! let report = session.write_image(&image, WriteOptions::default(), &mut |_| {})?;
+//! assert_eq!((report.bytes, report.restarts), (5000, 0));
+//! # Ok::<(), Box<dyn std::error::Error>>(())
+//! ```
+//!
 //! # Why the tail of a compressed write to the ROM goes raw
 //!
 //! The ROM inflates into a window of 32 KiB and programs the window when it is full, and once more,
@@ -15,6 +29,7 @@
 //! whole chip (ROM-FACTS 5.4).
 
 mod image;
+mod plainly;
 mod prepared;
 #[cfg(test)]
 mod tests;
@@ -25,7 +40,7 @@ use std::fmt;
 use esp_protocol::MD5_BYTES;
 use serde::{Serialize, Serializer};
 
-pub use image::{Check, Skip, WriteOptions};
+pub use image::{Check, Compression, Skip, Transfer, WriteOptions};
 pub use prepared::{Image, Prepared};
 pub use transfer::WriteReport;
 
@@ -130,7 +145,7 @@ impl Session {
     ///
     /// [`WriteError::Mismatch`], [`WriteError::Session`].
     pub fn verify(&mut self, prepared: &Prepared) -> Result<(), WriteError> {
-        let flash = Digest(self.flash_md5(prepared.offset, prepared.len)?);
+        let flash = Digest(self.look(|session| session.flash_md5(prepared.offset, prepared.len))?);
         if flash == prepared.digest {
             return Ok(());
         }

@@ -15,7 +15,7 @@ use esp32_flasher::{
     },
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Cause, Session, SessionError},
-    write::{Check, Image, Skip, WriteError, WriteOptions, WriteReport},
+    write::{Check, Compression, Image, Skip, WriteError, WriteOptions, WriteReport},
 };
 
 /// No write of these tests may take longer, in the time of the board.
@@ -35,6 +35,7 @@ fn noise(per_million: u32) -> LinkNoise {
         doubles_per_million: per_million,
         delays_per_million: per_million * 4,
         delay_max: time::Duration::from_millis(150),
+        ..LinkNoise::default()
     }
 }
 
@@ -86,7 +87,8 @@ fn hundreds_of_bad_lines_end_with_a_verified_flash_or_an_error() {
     for seed in 0..300 {
         let per_million = [10, 40, 120, 600][seed as usize % 4];
         let resets = [0, 10_000][seed as usize / 4 % 2];
-        let options = WriteOptions { compress: seed % 3 == 0, ..WriteOptions::default() };
+        let compression = if seed % 3 == 0 { Compression::Always } else { Compression::Never };
+        let options = WriteOptions { compression, ..WriteOptions::default() };
         let run = run(&image, options, per_million, resets, seed);
         assert!(run.took <= LIMIT + Duration::from_secs(1), "{seed}: {:?}", run.took);
         match run.result {

@@ -46,7 +46,6 @@ pub(crate) const WITHOUT_STUB: [Client; 3] = [
 #[derive(Debug)]
 pub(crate) struct Said {
     pub(crate) success: bool,
-    pub(crate) code: Option<i32>,
     pub(crate) text: String,
 }
 
@@ -54,7 +53,7 @@ impl From<Output> for Said {
     fn from(output: Output) -> Self {
         let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
         text.push_str(&String::from_utf8_lossy(&output.stderr));
-        Self { success: output.status.success(), code: output.status.code(), text }
+        Self { success: output.status.success(), text }
     }
 }
 

@@ -20,12 +20,22 @@ mod espflash;
 mod exec;
 // Wall time against a device that answers at once.
 mod instant;
+// The look-alike of QEMU.
+mod qemu;
+// The flasher through stubs of esptool.
+mod own_stub;
 // An ESP RAM image.
 mod ram_image;
 // Every client on every case: the committed table.
 mod matrix;
+// A recorder between clients and ports.
+mod proxy;
 // The TCP front end that pyserial calls rfc2217://.
 mod rfc2217;
+// Many boards in one process.
+mod farm;
+// The flasher's RFC 2217 client against pyserial's server.
+mod rfc2217_client;
 // What hardware tests of flashing tools ask for besides.
 mod hardware;
 // esptool with its stubs, executed by the board.

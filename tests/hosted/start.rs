@@ -74,7 +74,7 @@ fn sync(port: &str) {
 }
 
 /// One number of `/proc/PID/status`, in KiB.
-fn status_kib(pid: u32, key: &str) -> u64 {
+pub(crate) fn status_kib(pid: u32, key: &str) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/status")).expect("the process runs");
     let line = text.lines().find(|line| line.starts_with(key)).expect("the kernel tells it");
     let number = line.split_whitespace().nth(1).expect("a number follows");
@@ -82,7 +82,7 @@ fn status_kib(pid: u32, key: &str) -> u64 {
 }
 
 /// Processor time so far, user and system, in ticks of 10 ms.
-fn ticks(pid: u32) -> u64 {
+pub(crate) fn ticks(pid: u32) -> u64 {
     let text = fs::read_to_string(format!("/proc/{pid}/stat")).expect("the process runs");
     // The name in parentheses may hold anything; fields 14 and 15 are the 12th and 13th behind it.
     let behind = text.rsplit(") ").next().expect("the name ends");

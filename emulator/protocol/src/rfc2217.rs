@@ -9,6 +9,36 @@ use crate::telnet::{Event, OPTION_COM_PORT};
 /// What the server adds to the code of a command.
 const SERVER_OFFSET: u8 = 100;
 
+/// PURGE-DATA: what came from the serial port and was not sent to the client yet.
+pub const PURGE_RECEIVED: u8 = 1;
+/// PURGE-DATA: what the client sent and has not left the serial port yet.
+pub const PURGE_TRANSMIT: u8 = 2;
+
+/// NOTIFY-MODEMSTATE: clear to send.
+pub const MODEM_CTS: u8 = 0x10;
+/// NOTIFY-MODEMSTATE: data set ready.
+pub const MODEM_DSR: u8 = 0x20;
+/// NOTIFY-MODEMSTATE: ring indicator.
+pub const MODEM_RING: u8 = 0x40;
+/// NOTIFY-MODEMSTATE: carrier detect.
+pub const MODEM_CARRIER: u8 = 0x80;
+
+/// Data bits, parity and stop bits, in the values of RFC 2217.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Format {
+    /// 5 to 8.
+    pub data_bits: u8,
+    /// 1 none, 2 odd, 3 even, 4 mark, 5 space.
+    pub parity: u8,
+    /// 1 one, 2 two, 3 one and a half.
+    pub stop_bits: u8,
+}
+
+impl Format {
+    /// What the ROM's UART uses.
+    pub const EIGHT_N_ONE: Self = Self { data_bits: 8, parity: 1, stop_bits: 1 };
+}
+
 /// Who speaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Speaker {

@@ -62,6 +62,7 @@ const FILES: &[(&str, &str)] = part_files![
     "W25Q128BV",
     "W25Q128FV",
     "W25Q128JV",
+    "W25Q16JV",
     "W25Q256FV",
     "W25Q256JV",
     "W25Q32FV",

@@ -40,6 +40,8 @@ pub enum Meaning {
     PowerDown,
     /// Release from deep power-down.
     ReleasePowerDown,
+    /// Second half of the ultra-deep power-down.
+    UltraPowerDown,
     /// Suspend.
     Suspend,
     /// Resume.
@@ -175,6 +177,7 @@ impl Instructions {
             (&self.reset, Meaning::Reset),
             (&self.power_down, Meaning::PowerDown),
             (&self.release_power_down, Meaning::ReleasePowerDown),
+            (&self.ultra_power_down, Meaning::UltraPowerDown),
             (&self.suspend, Meaning::Suspend),
             (&self.resume, Meaning::Resume),
             (&self.enter_qpi, Meaning::EnterQpi),

@@ -36,6 +36,38 @@ pub enum Wiring {
     None,
 }
 
+/// A name that is none of a circuit.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "{name:?} is no circuit: latch, strict-rc, strict-rc=MILLISECONDS, direct, inverted or none"
+)]
+pub struct UnknownWiring {
+    /// What was given.
+    pub name: String,
+}
+
+/// The rise of EN on boards with the usual 10 kOhm and 1 uF, in milliseconds.
+const RISE_USUAL_MS: u16 = 10;
+
+impl std::str::FromStr for Wiring {
+    type Err = UnknownWiring;
+
+    fn from_str(name: &str) -> Result<Self, Self::Err> {
+        let unknown = || UnknownWiring { name: name.to_owned() };
+        Ok(match name {
+            "latch" => Self::Latch,
+            "strict-rc" => Self::Transistors { rise_ms: RISE_USUAL_MS },
+            "direct" => Self::Direct,
+            "inverted" => Self::Inverted,
+            "none" => Self::None,
+            other => {
+                let ms = other.strip_prefix("strict-rc=").and_then(|ms| ms.parse().ok());
+                Self::Transistors { rise_ms: ms.ok_or_else(unknown)? }
+            }
+        })
+    }
+}
+
 /// What the lines do to EN.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) enum Edge {
@@ -79,6 +111,25 @@ impl Wiring {
         match self {
             Self::Transistors { rise_ms } => Duration::from_millis(rise_ms.into()),
             Self::Latch | Self::Direct | Self::Inverted | Self::None => Duration::ZERO,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn circuits_have_names() {
+        let wiring = |name: &str| name.parse::<Wiring>();
+        assert_eq!(wiring("latch"), Ok(Wiring::default()));
+        assert_eq!(wiring("strict-rc"), Ok(Wiring::Transistors { rise_ms: 10 }));
+        assert_eq!(wiring("strict-rc=60"), Ok(Wiring::Transistors { rise_ms: 60 }));
+        assert_eq!(wiring("direct"), Ok(Wiring::Direct));
+        assert_eq!(wiring("inverted"), Ok(Wiring::Inverted));
+        assert_eq!(wiring("none"), Ok(Wiring::None));
+        for bad in ["", "rc", "strict-rc=", "strict-rc=x", "latch=1"] {
+            assert!(wiring(bad).is_err(), "{bad}");
         }
     }
 }

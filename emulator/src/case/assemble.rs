@@ -40,7 +40,16 @@ impl LoadedBoard {
     ///
     /// As [`Self::into_board`].
     pub fn flash(&self) -> Result<BoardFlash, CaseError> {
-        let nor = self.nor()?;
+        self.flash_of(self.part()?)
+    }
+
+    /// The same with a part that [`Self::part`] or [`Self::adapt`] gave.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::into_board`].
+    pub(crate) fn flash_of(&self, part: Part) -> Result<BoardFlash, CaseError> {
+        let nor = self.nor_of(part)?;
         let side_effect = self.side_effect(nor.part())?;
         let causes =
             Causes { boot: self.boot_faults(), side_effect, row_repair: self.row_repair() };
@@ -48,8 +57,7 @@ impl LoadedBoard {
     }
 
     /// The main part with what is in it.
-    fn nor(&self) -> Result<NorFlash, CaseError> {
-        let part = self.part()?;
+    fn nor_of(&self, part: Part) -> Result<NorFlash, CaseError> {
         let setup = &self.file.flash;
         let mut state = FlashState::factory(&part);
         for (name, value) in &setup.registers {
@@ -90,7 +98,10 @@ impl LoadedBoard {
                     ..BoardFile::default()
                 };
                 let origin = format!("{} (second-flash)", self.origin);
-                let nor = Self { origin, folder: self.folder.clone(), file }.nor()?;
+                let text = String::new();
+                let folder = self.folder.clone();
+                let board = Self { origin, folder, file, text, replaced: Vec::new() };
+                let nor = board.nor_of(board.part()?)?;
                 let pins = match second.pins {
                     FlashPins::Hspi => SpiPins::HSPI,
                     FlashPins::Gpio(pins) => pins,
@@ -122,13 +133,14 @@ impl LoadedBoard {
 
     /// Individual locks that differ from their power-up state.
     fn set_locks(&self, capacity: u32, nor: &mut NorFlash) -> Result<(), CaseError> {
-        for lock in &self.file.flash.locks {
+        for (number, lock) in self.file.flash.locks.iter().enumerate() {
+            let key = format!("flash.locks[{number}]");
             if lock.at >= capacity {
                 let end = u64::from(lock.at) + 1;
-                return Err(self.wrong("flash.locks", Inconsistency::BeyondArray { end, capacity }));
+                return Err(self.wrong(&key, Inconsistency::BeyondArray { end, capacity }));
             }
             if !nor.set_individual_lock(lock.at, lock.locked) {
-                return Err(self.wrong("flash.locks", Inconsistency::NoLocks));
+                return Err(self.wrong(&key, Inconsistency::NoLocks));
             }
         }
         Ok(())
@@ -157,7 +169,7 @@ impl LoadedBoard {
         };
         let mut part = Part::parse_changed(&text, &setup.overrides.fields, &origin)
             .map_err(|error| self.wrong(key, Inconsistency::PartFile(error.to_string())))?;
-        self.override_part(&mut part)?;
+        self.adapt(&mut part)?;
         let faults = part.faults();
         if !faults.is_empty() {
             let faults: Vec<_> = faults.iter().map(ToString::to_string).collect();
@@ -168,7 +180,12 @@ impl LoadedBoard {
         Ok(part)
     }
 
-    fn override_part(&self, part: &mut Part) -> Result<(), CaseError> {
+    /// Changes a part into the one that this board has.
+    ///
+    /// # Errors
+    ///
+    /// A register or bit that the part does not have.
+    pub(crate) fn adapt(&self, part: &mut Part) -> Result<(), CaseError> {
         let overrides = &self.file.flash.overrides;
         let latches = &mut part.refused;
         replace(&mut latches.write_enable_latch, overrides.write_enable_latch_after_refusal);
@@ -181,6 +198,10 @@ impl LoadedBoard {
         replace(
             &mut part.write_inhibit_mv,
             overrides.write_inhibit_mv.map(super::SupplyMillivolts::get),
+        );
+        replace(
+            &mut part.read_minimum_mv,
+            overrides.read_minimum_mv.map(super::SupplyMillivolts::get),
         );
         if let Some(sfdp) = &overrides.sfdp {
             part.sfdp = Some(sfdp.clone());
@@ -198,7 +219,7 @@ impl LoadedBoard {
                 }
             }
         }
-        if let Some(HiddenLock::RegisterBit { register, bit }) = &self.file.flash.hidden {
+        if let Some(HiddenLock::RegisterBit { register, bit, .. }) = &self.file.flash.hidden {
             self.has_register("flash.hidden", part, *register)?;
             if *bit > 7 {
                 let bit = format!("{bit} of {register}; allowed: 0 to 7");
@@ -250,7 +271,7 @@ impl LoadedBoard {
     }
 
     /// The boot as steps.
-    fn personality(&self) -> BootPersonality {
+    pub(crate) fn personality(&self) -> BootPersonality {
         let boot = &self.file.boot;
         let mut steps: Vec<_> =
             boot.all_register_writes().into_iter().map(BootStep::UpdateRegister).collect();
@@ -258,6 +279,7 @@ impl LoadedBoard {
             // ESP-IDF closes with 04h whether or not the part took the write (QUIRKS Q10).
             steps.push(send(vec![0x04]));
         }
+        steps.extend(boot.instructions.iter().map(|out| send(out.0.clone())));
         steps.extend(boot.output.iter().map(|line| BootStep::Text { text: format!("{line}\r\n") }));
         for write in &boot.app_writes {
             let [_, address @ ..] = write.at.to_be_bytes();
@@ -272,21 +294,26 @@ impl LoadedBoard {
     }
 
     fn side_effect(&self, part: &Part) -> Result<Option<SideEffect>, CaseError> {
-        let Some(HiddenLock::SideEffect { bit, cleared_by }) = &self.file.flash.hidden else {
-            return Ok(None);
+        let (bit, cleared_by) = match &self.file.flash.hidden {
+            Some(HiddenLock::SideEffect { bit, cleared_by }) => (bit, cleared_by),
+            Some(HiddenLock::RegisterBit { register, bit, cleared_by })
+                if !cleared_by.is_empty() =>
+            {
+                let mask = 1_u8.checked_shl((*bit).into()).unwrap_or(0);
+                let cleared_by = cleared_by.clone();
+                return Ok(Some(SideEffect { register: *register, mask, cleared_by }));
+            }
+            _ => return Ok(None),
         };
-        let found = part.registers.iter().find_map(|(name, register)| {
-            register.bits.iter().find(|it| &it.name == bit).map(|it| (*name, it.bit))
-        });
-        let (register, position) = found.ok_or_else(|| {
+        let found = part.find_bit(bit).ok_or_else(|| {
             self.wrong("flash.hidden", Inconsistency::NoSuchBit { bit: bit.clone() })
         })?;
-        let mask = 1_u8.checked_shl(position.into()).unwrap_or(0);
+        let (register, mask) = (found.register, found.mask());
         Ok(Some(SideEffect { register, mask, cleared_by: cleared_by.clone() }))
     }
 
     fn fill(&self, image: &Image, capacity: u32, nor: &mut NorFlash) -> Result<(), CaseError> {
-        let check = |key, at: u32, bytes: usize| {
+        let check = |key: &str, at: u32, bytes: usize| {
             let end = u64::from(at) + u64::try_from(bytes).unwrap_or(u64::MAX);
             if end <= u64::from(capacity) {
                 return Ok(());
@@ -305,30 +332,22 @@ impl LoadedBoard {
             check("flash.image.file", file.at, data.len())?;
             nor.load_image(file.at, &data);
         }
-        for piece in &image.pieces {
-            check("flash.image.pieces", piece.at, piece.hex.0.len())?;
+        for (number, piece) in image.pieces.iter().enumerate() {
+            check(&format!("flash.image.pieces[{number}]"), piece.at, piece.hex.0.len())?;
             nor.load_image(piece.at, &piece.hex.0);
         }
         Ok(())
     }
 
-    fn has_register(
-        &self,
-        key: &'static str,
-        part: &Part,
-        name: RegisterName,
-    ) -> Result<(), CaseError> {
+    fn has_register(&self, key: &str, part: &Part, name: RegisterName) -> Result<(), CaseError> {
         if part.registers.contains_key(&name) {
             return Ok(());
         }
         let known: Vec<_> = part.registers.keys().map(ToString::to_string).collect();
         let register = name.to_string();
+        let key = format!("{key}.{register}");
         let problem = Inconsistency::NoSuchRegister { register, known: known.join(", ") };
-        Err(self.wrong(key, problem))
-    }
-
-    fn wrong(&self, key: &'static str, problem: Inconsistency) -> CaseError {
-        CaseError::Inconsistent { file: self.origin.clone(), key, problem }
+        Err(self.wrong(&key, problem))
     }
 }
 

@@ -197,6 +197,8 @@ pub struct PartOverrides {
     pub has_31h: Option<bool>,
     /// Write-inhibit voltage in millivolts (QUIRKS Q25).
     pub write_inhibit_mv: Option<SupplyMillivolts>,
+    /// Supply in millivolts below which the part does not answer (QUIRKS Q25).
+    pub read_minimum_mv: Option<SupplyMillivolts>,
     /// Register bits that this lot has fixed at their value: masks of bits that ignore writes.
     pub fixed_bits: BTreeMap<RegisterName, u8>,
     /// SFDP table as hex, where lots with one id differ (QUIRKS Q28).
@@ -216,6 +218,9 @@ pub enum HiddenLock {
         register: RegisterName,
         /// Bit position.
         bit: u8,
+        /// Write forms that clear it as a side effect, where its own register is not written (H4).
+        #[serde(default)]
+        cleared_by: Vec<WriteForm>,
     },
     /// H2: the non-volatile status row was damaged, and hidden protection bits in it read as 1.
     /// `[boot] damages-status-row` damages it. A register write that changes the stored value
@@ -361,6 +366,20 @@ pub struct Faults {
     pub program_lost: bool,
     /// Bit errors in read data.
     pub read_noise: Option<ReadNoise>,
+    /// Worn or broken cells.
+    pub dead_cells: Option<DeadCells>,
+}
+
+/// Cells whose bits stay 1 whatever is programmed.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct DeadCells {
+    /// First address.
+    pub at: u32,
+    /// Length in bytes.
+    pub bytes: u32,
+    /// Bits of each byte that stay 1.
+    pub stuck_bits: u8,
 }
 
 /// Wrong answers of one register read opcode.

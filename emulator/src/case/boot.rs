@@ -17,6 +17,9 @@ pub struct Boot {
     pub flavour: Flavour,
     /// Further register writes, after those of the flavour.
     pub register_writes: Vec<RegisterWrite>,
+    /// Chip selects that the firmware sends after its register writes, as hex: a mode that it does
+    /// not leave (QUIRKS Q17, Q32, Q34).
+    pub instructions: Vec<HexBytes>,
     /// The supply that the firmware leaves (GPIO12 driven high, `VDD_SDIO` reprogrammed).
     pub supply_mv: Option<SupplyMillivolts>,
     /// A brown-out hits the part while the boot writes a register ([`super::HiddenLock::StatusRow`]).
@@ -108,6 +111,20 @@ const QE_SR2: u8 = 0x02;
 const QE_SR1: u8 = 0x40;
 
 impl Flavour {
+    /// What ESP-IDF does to a part with this JEDEC id, in a quad mode or not (QUIRKS Q8).
+    #[must_use]
+    pub fn of_idf(jedec_id: [u8; 3], quad: bool) -> Self {
+        match (jedec_id, quad) {
+            ([0xc8, 0x40, 0x16..=0xff], false) => Self::IdfUnlockGd,
+            ([0xc8, 0x40, 0x16..=0xff], true) => Self::IdfQioGd,
+            ([0xc2 | 0x9d, ..], false) => Self::IdfUnlockMacronix,
+            ([0xc2 | 0x9d, ..], true) => Self::IdfQioMacronix,
+            (_, false) => Self::IdfUnlock,
+            ([0xef, 0x40, _] | [0xc8, 0x60, _], true) => Self::IdfQio16Bit,
+            (_, true) => Self::IdfQio31h,
+        }
+    }
+
     /// The flavour's register writes, in order.
     #[must_use]
     pub fn register_writes(self) -> Vec<RegisterWrite> {

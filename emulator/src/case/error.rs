@@ -37,14 +37,16 @@ pub enum CaseError {
         cause: Box<toml::de::Error>,
     },
     /// A value contradicts another one.
-    #[error("{file}: {key}: {problem}")]
+    #[error("{file}: {}{key}: {problem}", line.map_or(String::new(), |line| format!("line {line}: ")))]
     Inconsistent {
         /// File, or name of the built-in case.
         file: String,
-        /// The key.
-        key: &'static str,
+        /// The line of the key, counted from 1; none where the board does not come from a text.
+        line: Option<usize>,
+        /// The key, such as `case.play[2]`.
+        key: String,
         /// What is wrong and what is allowed.
-        problem: Inconsistency,
+        problem: Box<Inconsistency>,
     },
 }
 

@@ -11,6 +11,7 @@ pub mod boot;
 mod efuse;
 mod error;
 mod image;
+pub(crate) mod key_line;
 mod second_flash;
 mod story;
 mod values;
@@ -25,8 +26,8 @@ use std::{
 
 pub use assemble::CaseBoard;
 pub use board_file::{
-    BoardFile, Chip, Crystal, Faults, FlashPins, FlashSetup, HiddenLock, Hypothesis, Image,
-    ImageFile, Level, Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise,
+    BoardFile, Chip, Crystal, DeadCells, Faults, FlashPins, FlashSetup, HiddenLock, Hypothesis,
+    Image, ImageFile, Level, Lock, Package, PartOverrides, Pattern, Piece, Pins, Power, ReadNoise,
     RegisterReadFault, Revision, SecondFlash, WriteForm,
 };
 pub use board_flash::BoardFlash;
@@ -35,8 +36,9 @@ pub use efuse::{Coding, EfuseSetup};
 pub use error::{CaseError, Inconsistency};
 pub use image::bootable;
 pub use story::{
-    Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadFlashStep,
-    ReadStatusStep, Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,
+    BootStep, Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing,
+    ReadFlashStep, ReadStatusStep, Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep,
+    WriteStep,
 };
 pub use values::{MacAddress, Percent, StrapValue, SupplyMillivolts};
 
@@ -80,6 +82,10 @@ pub struct LoadedBoard {
     pub folder: PathBuf,
     /// What it says.
     pub file: BoardFile,
+    /// Its text, to find lines; empty where there is none.
+    text: String,
+    /// Tables that a hypothesis has replaced, and its name.
+    replaced: Vec<(&'static str, String)>,
 }
 
 /// Names of the built-in cases.
@@ -118,7 +124,7 @@ pub fn load_file(path: &Path) -> Result<LoadedBoard, CaseError> {
 const LONGEST_FILE: usize = 256 * 1024;
 
 /// Reads a text file of reasonable length.
-fn read_text(path: &Path) -> Result<String, CaseError> {
+pub(crate) fn read_text(path: &Path) -> Result<String, CaseError> {
     let fail = |cause| CaseError::Read { path: path.to_owned(), cause };
     let bytes = read_at_most(path, LONGEST_FILE).map_err(fail)?;
     if bytes.len() > LONGEST_FILE {
@@ -145,7 +151,8 @@ fn read_at_most(path: &Path, limit: usize) -> io::Result<Vec<u8>> {
 pub fn parse(origin: &str, text: &str, folder: &Path) -> Result<LoadedBoard, CaseError> {
     let file: BoardFile = toml::from_str(text)
         .map_err(|cause| CaseError::Schema { file: origin.to_owned(), cause: Box::new(cause) })?;
-    let board = LoadedBoard { origin: origin.to_owned(), folder: folder.to_owned(), file };
+    let (origin, folder, text) = (origin.to_owned(), folder.to_owned(), text.to_owned());
+    let board = LoadedBoard { origin, folder, file, text, replaced: Vec::new() };
     board.check()?;
     Ok(board)
 }
@@ -159,6 +166,8 @@ impl LoadedBoard {
             origin: format!("--part {name}"),
             folder: PathBuf::from("."),
             file: BoardFile { flash, ..BoardFile::default() },
+            text: String::new(),
+            replaced: Vec::new(),
         }
     }
 
@@ -174,6 +183,15 @@ impl LoadedBoard {
                 known: self.file.hypotheses.keys().cloned().collect(),
             });
         };
+        let tables = [
+            ("flash", hypothesis.flash.is_some()),
+            ("power", hypothesis.power.is_some()),
+            ("pins", hypothesis.pins.is_some()),
+            ("boot", hypothesis.boot.is_some()),
+            ("faults", hypothesis.faults.is_some()),
+        ];
+        let replaced = tables.into_iter().filter(|(_, is_there)| *is_there);
+        self.replaced.extend(replaced.map(|(table, _)| (table, name.to_owned())));
         let file = &mut self.file;
         replace(&mut file.flash, hypothesis.flash);
         replace(&mut file.power, hypothesis.power);
@@ -189,31 +207,54 @@ impl LoadedBoard {
 
     /// What the parser cannot see: values that contradict each other.
     fn check(&self) -> Result<(), CaseError> {
-        let wrong =
-            |key, problem| Err(CaseError::Inconsistent { file: self.origin.clone(), key, problem });
-        let hypotheses = self.file.hypotheses.values().filter_map(|other| other.flash.as_ref());
+        let own = [("flash".to_owned(), &self.file.flash)];
         let second = self.file.second_flash.as_ref().map(|second| &second.flash);
-        for flash in std::iter::once(&self.file.flash).chain(hypotheses).chain(second) {
+        let second = second.map(|flash| ("second-flash".to_owned(), flash));
+        let others = self.file.hypotheses.iter().filter_map(|(name, other)| {
+            Some((format!("hypotheses.{name}.flash"), other.flash.as_ref()?))
+        });
+        for (key, flash) in own.into_iter().chain(second).chain(others) {
             if flash.part.is_some() == flash.part_file.is_some() {
-                return wrong("flash", Inconsistency::PartOrFile);
+                return Err(self.wrong(&key, Inconsistency::PartOrFile));
             }
         }
         if let Some((key, most)) = self.file.efuse.too_long() {
-            return wrong(key, Inconsistency::EfuseBytes { most });
+            return Err(self.wrong(key, Inconsistency::EfuseBytes { most }));
         }
-        let plays = self.file.hypotheses.values().filter_map(|other| other.play.as_ref());
-        let own = self.file.case.as_ref().map(|story| &story.play);
-        for step in own.into_iter().chain(plays).flatten() {
-            if let Some(problem) = step.problem() {
-                return wrong("play", problem);
+        let own = self.file.case.as_ref().map(|story| ("case.play".to_owned(), &story.play));
+        let others = self.file.hypotheses.iter().filter_map(|(name, other)| {
+            Some((format!("hypotheses.{name}.play"), other.play.as_ref()?))
+        });
+        for (key, play) in own.into_iter().chain(others) {
+            for (number, step) in play.iter().enumerate() {
+                if let Some(problem) = step.problem() {
+                    return Err(self.wrong(&format!("{key}[{number}]"), problem));
+                }
             }
         }
         if let Some(name) = self.file.case.as_ref().and_then(|case| case.default_hypothesis.clone())
             && !self.file.hypotheses.contains_key(&name)
         {
-            return wrong("case.default-hypothesis", Inconsistency::NoSuchHypothesis(name));
+            let problem = Inconsistency::NoSuchHypothesis(name);
+            return Err(self.wrong("case.default-hypothesis", problem));
         }
         Ok(())
+    }
+
+    /// A contradiction at a key.
+    fn wrong(&self, key: &str, problem: Inconsistency) -> CaseError {
+        let table = key.split('.').next().unwrap_or_default();
+        let by = self.replaced.iter().rev().find(|(replaced, _)| *replaced == table);
+        let key = match by {
+            Some((_, name)) => format!("hypotheses.{name}.{key}"),
+            None => key.to_owned(),
+        };
+        CaseError::Inconsistent {
+            file: self.origin.clone(),
+            line: key_line::of(&self.text, &key),
+            key,
+            problem: Box::new(problem),
+        }
     }
 }
 

@@ -3,11 +3,16 @@
 use std::{io, path::PathBuf, process::ExitCode};
 
 use crate::{
-    case::CaseError, guest::RomImageError, persist::PersistError,
-    transport::tcp::ListenAddressError,
+    board::UnknownWiring,
+    case::CaseError,
+    explain::ExplainError,
+    fault::plan::PlanError,
+    guest::RomImageError,
+    persist::PersistError,
+    transport::{remote::OpenError, tcp::ListenAddressError},
 };
 
-use super::{exec, qemu, run};
+use super::{exec, qemu, run, transcript::TranscriptError};
 
 /// Why the command failed.
 #[derive(Debug, thiserror::Error)]
@@ -46,12 +51,41 @@ pub enum CliError {
     /// The program of `run` could not be run.
     #[error(transparent)]
     Run(#[from] run::RunError),
+    /// Observations are wrong.
+    #[error(transparent)]
+    Explain(#[from] ExplainError),
+    /// The fault plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),
+    /// A reset circuit has another name.
+    #[error(transparent)]
+    Wiring(#[from] UnknownWiring),
     /// QEMU's options are wrong.
     #[error(transparent)]
     Qemu(#[from] qemu::QemuError),
+    /// A transcript cannot be used.
+    #[error(transparent)]
+    Transcript(#[from] TranscriptError),
+    /// The port of `proxy` cannot be opened.
+    #[error(transparent)]
+    Remote(#[from] OpenError),
+    /// A map that the part does not have.
+    #[error("{part}: {problem}")]
+    Map {
+        /// The part.
+        part: String,
+        /// What is wrong and what is allowed.
+        problem: String,
+    },
+    /// A case has no map; its part has.
+    #[error("{0:?} is a case; --map wants a part, `emulator list parts` names them")]
+    MapOfCase(String),
+    /// A part file is wrong.
+    #[error(transparent)]
+    Part(#[from] spi_nor::PartError),
     /// Neither a part nor a case.
     #[error("no part and no case is named {0:?}")]
     Unknown(String),
@@ -64,9 +98,14 @@ impl CliError {
         ExitCode::from(match self {
             Self::Io(_)
             | Self::Exec(_)
+            | Self::Remote(_)
             | Self::Run(run::RunError::File { .. })
             | Self::RomFile { .. } => 1,
-            Self::Listen(_) | Self::Qemu(_) | Self::Run(run::RunError::Network) => 2,
+            Self::Map { .. }
+            | Self::MapOfCase(_)
+            | Self::Listen(_)
+            | Self::Qemu(_)
+            | Self::Run(run::RunError::Network) => 2,
             _ => 3,
         })
     }

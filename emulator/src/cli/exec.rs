@@ -9,25 +9,60 @@ use std::{
         process::ExitStatusExt,
     },
     path::{Path, PathBuf},
-    process::{self, Child, Command, ExitStatus},
+    process::{self, Child, Command, ExitCode, ExitStatus},
     sync::{
         Arc,
         atomic::{AtomicBool, Ordering},
     },
 };
 
+use clap::Args;
 use rustix::process::{Pid, Signal, kill_process};
 use signal_hook::{
     consts::{SIGCHLD, SIGHUP, SIGINT, SIGTERM},
     low_level::pipe,
 };
 
-use crate::{case::CaseBoard, transport::server::Server};
+use crate::{
+    case::CaseBoard,
+    fault::board::ServedBoard,
+    transport::{device::SerialDevice, server::Server},
+};
+
+use super::{BoardArgs, CliError, FaultArgs, trace_log};
 
 /// File name of the preload library.
 const SHIM_NAME: &str = "libmodem_shim.so";
 /// What stands for the port in the client's arguments.
 const PORT: &str = "{port}";
+
+/// Options of `emulator exec`.
+#[derive(Debug, Args)]
+pub(super) struct ExecArgs {
+    #[command(flatten)]
+    board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
+    /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
+    /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
+    #[arg(long)]
+    alias: Option<PathBuf>,
+    /// The flash must hold FILE at OFFSET in the end.
+    #[arg(long, value_name = "FILE@OFFSET")]
+    expect_flash: Vec<ExpectFlash>,
+    /// An entry of the board's trace must contain this text in the end.
+    #[arg(long, value_name = "TEXT")]
+    expect_trace: Vec<String>,
+    /// Write what happens on the board to this file, one line an event; `-` is standard error.
+    #[arg(long, value_name = "FILE")]
+    trace: Option<PathBuf>,
+    /// A PTY without modem lines: nothing is preloaded into the client.
+    #[arg(long)]
+    no_lines: bool,
+    /// The client and its arguments; `{port}` stands for the port.
+    #[arg(last = true, required = true)]
+    client: Vec<String>,
+}
 
 /// What `exec` is asked to do.
 #[derive(Debug, Clone, Default)]
@@ -152,6 +187,24 @@ pub enum ExecError {
     Io(#[from] io::Error),
 }
 
+impl ExecArgs {
+    pub(super) fn run(self) -> Result<ExitCode, CliError> {
+        let mut server = self.board.open(None, &self.faults)?;
+        self.board.net.open(server.fronts())?;
+        if let Some(path) = &self.trace {
+            trace_log::attach(&mut server, path, false)?;
+        }
+        let exec = Exec {
+            client: self.client,
+            alias: self.alias,
+            expect_flash: self.expect_flash,
+            expect_trace: self.expect_trace,
+            no_lines: self.no_lines,
+        };
+        Ok(ExitCode::from(exec.run(server)?))
+    }
+}
+
 impl Exec {
     /// Serves `server`'s board, runs the client on it, checks what came of it, and returns the
     /// client's exit status as a shell has it (128 + signal for a client that was killed).
@@ -159,7 +212,24 @@ impl Exec {
     /// # Errors
     ///
     /// See [`ExecError`]. Expectations are checked only after a client that succeeded.
-    pub fn run(&self, mut server: Server<CaseBoard>) -> Result<u8, ExecError> {
+    pub fn run(&self, server: Server<ServedBoard>) -> Result<u8, ExecError> {
+        let (code, mut board) = self.run_on(server)?;
+        super::report_faults(&mut board);
+        if code == 0 {
+            self.check(&board)?;
+        }
+        Ok(code)
+    }
+
+    /// The same on any device, which is given back; nothing is checked.
+    ///
+    /// # Errors
+    ///
+    /// See [`ExecError`].
+    pub fn run_on<D: SerialDevice + Send + 'static>(
+        &self,
+        mut server: Server<D>,
+    ) -> Result<(u8, D), ExecError> {
         let program = self.client.first().ok_or(ExecError::NoClient)?;
         let folder = PrivateFolder::new()?;
         let port = server.path().to_owned();
@@ -178,12 +248,7 @@ impl Exec {
         }
         let board = server.into_thread()?;
         let status = run_client(&mut command, program)?;
-        let code = exit_code(status);
-        let board = board.shutdown()?;
-        if code == 0 {
-            self.check(&board)?;
-        }
-        Ok(code)
+        Ok((exit_code(status), board.shutdown()?))
     }
 
     /// The board after the client has ended.

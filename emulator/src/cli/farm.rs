@@ -7,15 +7,18 @@ use std::{
     path::{Path, PathBuf},
 };
 
+use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::CliError;
 use crate::{
-    case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
+    case::{self, CaseError, LoadedBoard, MacAddress},
     control::{Control, answer_text},
+    fault::board::ServedBoard,
     persist::BoardStore,
     transport::{
+        client_watch::ClientWatch,
         control::ControlSocket,
         group::{self, Controlled},
         pace::Pace,
@@ -34,6 +37,7 @@ pub const HELP: &str = r#"FARM.toml:
   hypothesis = "h2"                # optional
   mac = "24:0a:c4:10:00:00"        # of the first; the others count up
   link = "/tmp/{name}"             # optional, as flash = "{name}.bin"
+  wiring = "strict-rc"             # optional, as for `emulator serve`
   rfc2217 = "0"                    # optional, as tcp and serprog: PORT or ADDRESS:PORT"#;
 
 /// A farm file.
@@ -58,6 +62,7 @@ struct Entry {
     part: Option<String>,
     hypothesis: Option<String>,
     mac: Option<MacAddress>,
+    wiring: Option<String>,
     link: Option<String>,
     flash: Option<String>,
     rfc2217: Option<String>,
@@ -73,8 +78,9 @@ const fn one() -> u16 {
 #[derive(Debug)]
 pub struct Shelf {
     names: Vec<String>,
-    servers: Vec<Server<CaseBoard>>,
+    servers: Vec<Server<ServedBoard>>,
     socket: Option<ControlSocket>,
+    watch: Option<ClientWatch>,
 }
 
 impl Shelf {
@@ -91,7 +97,9 @@ impl Shelf {
             cause: Box::new(cause),
         })?;
         let socket = farm.control.as_deref().map(ControlSocket::bind).transpose()?;
-        let mut shelf = Self { names: Vec::new(), servers: Vec::new(), socket };
+        raise_file_limit();
+        let watch = ClientWatch::new().ok();
+        let mut shelf = Self { names: Vec::new(), servers: Vec::new(), socket, watch };
         for entry in &farm.board {
             for index in 0..entry.count {
                 shelf.add(entry, index, path, ready)?;
@@ -118,15 +126,19 @@ impl Shelf {
         let mut loaded = entry.load(farm)?;
         let ordinal = entry.mac.map_or(self.names.len(), |_| index.into());
         loaded.file.chip.mac = counted(entry.mac.unwrap_or(loaded.file.chip.mac), ordinal);
+        if let Some(name) = &entry.wiring {
+            loaded.file.wiring = name.parse()?;
+        }
         let (origin, mac) = (loaded.origin.clone(), loaded.file.chip.mac);
         let mut board = loaded.into_board()?;
         let named = |text: &String| PathBuf::from(text.replace("{name}", &name));
         let image = entry.flash.as_ref().map(named);
         let store = image.map(|path| BoardStore::open(&path, &mut board)).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
-        let mut server = Server::open(board, &options)?;
+        let mut server =
+            Server::open_watched(ServedBoard::new(board), &options, self.watch.as_ref())?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }
@@ -156,10 +168,17 @@ impl Shelf {
     ///
     /// A PTY or an image file failed.
     pub fn run(self, stop: &UnixStream) -> io::Result<()> {
-        let Self { names, mut servers, socket } = self;
+        let Self { names, mut servers, socket, watch: _watch } = self;
         let control = socket.map(|socket| control(socket, names));
         group::run(&mut servers, control, stop)
     }
+}
+
+/// A board takes five descriptors or more, and the usual soft limit is 1024.
+fn raise_file_limit() {
+    let limit = getrlimit(Resource::Nofile);
+    // Where this fails, the limit is as low as somebody wants it.
+    let _ = setrlimit(Resource::Nofile, Rlimit { current: limit.maximum, maximum: limit.maximum });
 }
 
 impl Entry {
@@ -187,9 +206,12 @@ fn counted(mac: MacAddress, count: usize) -> MacAddress {
 }
 
 /// Control of the boards called `names`; a single one needs no name.
-pub(super) fn control(socket: ControlSocket, names: Vec<String>) -> Controlled<'static, CaseBoard> {
+pub(super) fn control(
+    socket: ControlSocket,
+    names: Vec<String>,
+) -> Controlled<'static, ServedBoard> {
     let mut controls: Vec<_> = names.iter().map(|_| Control::default()).collect();
-    let answer = move |servers: &mut [Server<CaseBoard>], line: &str| {
+    let answer = move |servers: &mut [Server<ServedBoard>], line: &str| {
         let mut request = serde_json::from_str::<Value>(line).unwrap_or_default();
         if request["do"] == "boards" {
             return answer_text::<CliError>(&Ok(json!({ "boards": names })));

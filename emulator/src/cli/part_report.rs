@@ -89,8 +89,11 @@ fn lines(part: &Part, group: FieldGroup) -> Option<Vec<String>> {
     Some(match group {
         FieldGroup::Identity => vec![format!("{}, {}", part.vendor, part.name)],
         FieldGroup::Supply => vec![format!(
-            "{} to {} mV; nothing is written below {} mV",
-            part.supply_mv[0], part.supply_mv[1], part.write_inhibit_mv
+            "{} to {} mV; nothing is written below {} mV, nothing answered below {} mV",
+            part.supply_mv[0],
+            part.supply_mv[1],
+            part.write_inhibit_mv,
+            part.read_minimum_mv.min(part.write_inhibit_mv)
         )],
         FieldGroup::Sfdp => vec![sfdp(part.sfdp.as_ref()?)],
         FieldGroup::Timing => times(part),
@@ -135,7 +138,7 @@ fn milliseconds(us: u32) -> String {
 
 fn instructions(part: &Part) -> Vec<String> {
     let table = &part.instructions;
-    let rows: [(&str, &[u8]); 20] = [
+    let rows: [(&str, &[u8]); 21] = [
         ("write enable", &table.write_enable),
         ("write enable for a volatile register write", &table.write_enable_volatile),
         ("enable status write", &table.enable_status_write),
@@ -154,6 +157,7 @@ fn instructions(part: &Part) -> Vec<String> {
         ("reset", &table.reset),
         ("deep power-down", &table.power_down),
         ("release power-down", &table.release_power_down),
+        ("ultra-deep power-down, after the other", &table.ultra_power_down),
         ("suspend", &table.suspend),
         ("resume", &table.resume),
     ];

@@ -1,7 +1,9 @@
 //! `emulator qemu`: the options that suites give to Espressif's QEMU for download mode.
 
 use std::{
-    env, fs,
+    env,
+    ffi::OsString,
+    fs,
     io::{self, Write},
     os::unix::net::UnixStream,
     path::{Path, PathBuf},
@@ -9,7 +11,8 @@ use std::{
 
 use super::CliError;
 use crate::{
-    case::{CaseBoard, LoadedBoard, StrapValue},
+    case::{LoadedBoard, StrapValue},
+    fault::board::ServedBoard,
     persist::{BoardStore, PersistError},
     transport::{
         server::{Options, Server},
@@ -17,13 +20,17 @@ use crate::{
     },
 };
 
+/// The name by which suites call Espressif's QEMU.
+const LINK_NAME: &str = "qemu-system-xtensa";
+
 /// What is taken, for `--help`.
 pub const HELP: &str = "Taken as by qemu-system-xtensa, for -machine esp32 in download mode:
-  -drive file=IMAGE,if=mtd,format=raw   flash of a size that the catalogue has, written through
+  -drive file=IMAGE,if=mtd,format=raw   flash of 2, 4, 8, 16 or 32 MiB, written through
   -global driver=esp32.gpio,property=strap_mode,value=0x0f
-  -serial tcp:[HOST]:PORT,server,nowait   or  -serial pty
-Accepted without effect: -nographic -display X -machine esp32 -M esp32 -m SIZE -nic X -net X
-  -monitor X -no-reboot -S -s. ESP_EMULATOR_PART chooses the part; by default it follows from the
+  -serial tcp:[HOST]:PORT,server,nowait   or  -serial pty (also without -serial)
+A link to this program that is named qemu-system-xtensa takes the same options by itself.
+Accepted without effect: drives of another interface, other -global, -nographic -display X -machine esp32 -M esp32 -m SIZE -nic X -net X
+  -monitor X -icount X -d X -D X -no-reboot -S -s. ESP_EMULATOR_PART chooses the part; by default it follows from the
   size of the image.";
 
 /// What the options ask for.
@@ -59,6 +66,19 @@ pub enum QemuError {
     },
 }
 
+/// The arguments of `emulator` where it is called by the name of Espressif's QEMU.
+#[must_use]
+pub fn translated(mut arguments: Vec<OsString>) -> Vec<OsString> {
+    let name = arguments.first().and_then(|path| Path::new(path).file_name());
+    if name.is_some_and(|name| name == LINK_NAME) {
+        let asks_version = arguments.get(1).is_some_and(|it| it == "--version" || it == "-version");
+        let command = if asks_version { "--version" } else { "qemu" };
+        arguments.truncate(if asks_version { 1 } else { usize::MAX });
+        arguments.insert(1, command.into());
+    }
+    arguments
+}
+
 /// Serves the machine that `options` describe until `stop` can be read.
 ///
 /// # Errors
@@ -81,7 +101,7 @@ pub fn run(options: &[String], stop: &UnixStream, out: &mut dyn Write) -> Result
 }
 
 impl Machine {
-    fn open(&self) -> Result<Server<CaseBoard>, CliError> {
+    fn open(&self) -> Result<Server<ServedBoard>, CliError> {
         let bytes = match &self.image {
             Some(path) => {
                 let fail = |cause| PersistError::Io { path: path.clone(), cause };
@@ -95,9 +115,9 @@ impl Machine {
         board.flash_mut().attach_always();
         let store =
             self.image.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
-        let mut server = Server::open(board, &Options::default())?;
+        let mut server = Server::open(ServedBoard::new(board), &Options::default())?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }
@@ -136,15 +156,17 @@ fn parse(options: &[String]) -> Result<Machine, QemuError> {
         };
         let value = rest.next().ok_or_else(|| wrong("", "a value is missing"))?;
         match name {
-            "display" | "m" | "nic" | "net" | "monitor" => {}
+            "display" | "m" | "nic" | "net" | "monitor" | "icount" | "d" | "D" => {}
             "machine" | "M" if value.split(',').next() == Some("esp32") => {}
             "machine" | "M" => return Err(wrong(value, "only esp32 is there")),
             "drive" => {
                 let file = field(value, "file").ok_or_else(|| wrong(value, "no file"))?;
-                if field(value, "if") != Some("mtd") {
-                    return Err(wrong(value, "only if=mtd is there"));
+                match field(value, "if") {
+                    Some("mtd") => machine.image = Some(PathBuf::from(file)),
+                    // Suites hand over eFuses so, for which a board file is the place here.
+                    Some("none") => {}
+                    _ => return Err(wrong(value, "only if=mtd is there")),
                 }
-                machine.image = Some(PathBuf::from(file));
             }
             "global" => {
                 if let Some(text) = strap_text(value) {
@@ -185,7 +207,10 @@ fn serial(text: &str) -> Option<Serial> {
     if text == "pty" {
         return Some(Serial::Pty);
     }
-    let address = text.strip_prefix("tcp:")?.split(',').next()?;
+    let mut fields = text.strip_prefix("tcp:")?.split(',');
+    let address = fields.next()?;
+    // Without it QEMU would be the client.
+    fields.find(|field| matches!(*field, "server" | "server=on"))?;
     let (host, port) = address.rsplit_once(':')?;
     // QEMU listens everywhere where no host is given; here that is loopback.
     Some(Serial::Tcp(match host {
@@ -218,11 +243,24 @@ mod tests {
     }
 
     #[test]
+    fn the_name_of_the_link_chooses_the_command() {
+        let translated = |text: &str| {
+            let words = translated(text.split(' ').map(OsString::from).collect());
+            words.join(std::ffi::OsStr::new(" ")).into_string().unwrap()
+        };
+        let called = translated("/usr/bin/qemu-system-xtensa -M esp32");
+        assert_eq!(called, "/usr/bin/qemu-system-xtensa qemu -M esp32");
+        assert_eq!(translated("qemu-system-xtensa --version"), "qemu-system-xtensa --version");
+        assert_eq!(translated("emulator qemu -M esp32"), "emulator qemu -M esp32");
+    }
+
+    #[test]
     fn what_is_not_understood_is_refused() {
         for wrong in [
             "-machine esp32c3",
             "-drive file=F,if=ide",
             "-serial stdio",
+            "-serial tcp:localhost:5555",
             "-serial",
             "-kernel x",
             "-global driver=esp32.gpio,property=strap_mode,value=zz",
@@ -233,7 +271,7 @@ mod tests {
 
     #[test]
     fn each_usual_size_has_a_part() {
-        for mib in [4, 8, 16] {
+        for mib in [2, 4, 8, 16, 32] {
             let name = part_of(mib << 20, None).unwrap_or_default();
             let part = spi_nor::catalog::part(&name);
             assert_eq!(part.map(|part| u64::from(part.capacity_bytes)), Some(mib << 20), "{mib}");

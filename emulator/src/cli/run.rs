@@ -44,7 +44,7 @@ pub(super) struct Run {
     /// An ESP image for RAM, an ELF file, or a flasher stub in JSON or TOML.
     image: PathBuf,
     /// Call this address instead of the file's entry.
-    #[arg(long, value_name = "ADDRESS", value_parser = address)]
+    #[arg(long, value_name = "ADDRESS", value_parser = number)]
     entry: Option<u32>,
     #[command(flatten)]
     board: BoardArgs,
@@ -102,7 +102,7 @@ pub enum RunError {
 }
 
 /// A decimal number, or a hexadecimal one behind 0x.
-fn address(text: &str) -> Result<u32, std::num::ParseIntError> {
+pub(super) fn number(text: &str) -> Result<u32, std::num::ParseIntError> {
     text.strip_prefix("0x").map_or_else(|| text.parse(), |hex| u32::from_str_radix(hex, 16))
 }
 
@@ -361,7 +361,7 @@ impl Running {
                 bytes.extend(chunk.iter().take(count));
                 *open = count > 0;
             }
-            Line::Pty(port) => port.read(&mut bytes)?,
+            Line::Pty(port) => port.read(&mut bytes, true)?,
         }
         self.received_bytes += bytes.len() as u64;
         let now = self.board.now();

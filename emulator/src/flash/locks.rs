@@ -110,7 +110,8 @@ impl Locks {
     /// The block protection register as bytes, most significant first.
     ///
     /// Layout of the SST26 family: the pairs of the 8 KiB blocks on top (read lock, write lock),
-    /// highest address first, then one bit for every larger block, highest address first.
+    /// then one bit for every 32 KiB block, then for every 64 KiB block, the highest address first
+    /// in each group (public drivers of the family agree).
     pub(crate) fn to_register(&self) -> Vec<u8> {
         let mut bits = Vec::new();
         for place in self.register_places() {
@@ -141,18 +142,25 @@ impl Locks {
 
     /// Lock number of every register bit; `None` for a read lock, which is not modelled.
     fn register_places(&self) -> Vec<Option<usize>> {
-        let units = |small: bool| {
-            self.regions
-                .iter()
-                .rev()
-                .filter(move |r| (r.span.unit_bytes <= 8192) == small)
-                .flat_map(|r| {
+        let units = |unit_bytes: u32| {
+            self.regions.iter().rev().filter(move |r| r.span.unit_bytes == unit_bytes).flat_map(
+                |r| {
                     let count = (r.span.end - r.span.start).div_ceil(r.span.unit_bytes) as usize;
                     (r.first..r.first + count).rev()
-                })
+                },
+            )
         };
-        let pairs = units(true).flat_map(|number| [None, Some(number)]);
-        pairs.chain(units(false).map(Some)).collect()
+        let mut sizes: Vec<u32> = self.regions.iter().map(|r| r.span.unit_bytes).collect();
+        sizes.sort_unstable();
+        sizes.dedup();
+        let places = sizes.into_iter().flat_map(|size| {
+            units(size).flat_map(move |number| {
+                // The small blocks have a read lock too, in front.
+                let read_lock = (size <= 8192).then_some(None);
+                read_lock.into_iter().chain([Some(number)])
+            })
+        });
+        places.collect()
     }
 
     fn set_number(&mut self, number: usize, locked: bool) {

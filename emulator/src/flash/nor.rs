@@ -25,10 +25,11 @@ use super::{
     Dirty, FlashState,
     dirty::DirtyLog,
     locks::Locks,
+    permit::Request,
     registers::{Bytes, RegisterMap, index},
 };
 use crate::{
-    spi::{SpiDevice, Transaction},
+    spi::{CommandLines, SpiDevice, Transaction},
     time::{Duration, Instant},
     trace::Trace,
 };
@@ -87,6 +88,16 @@ enum Armed {
     Status,
 }
 
+/// The ultra-deep power-down on top of the ordinary one (QUIRKS Q33).
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum UltraPowerDown {
+    No,
+    /// Nothing but `FFh` is heard.
+    Asleep,
+    /// `FFh` came; the release is heard from then on.
+    WakesAt(Instant),
+}
+
 /// A SPI NOR flash part.
 #[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
@@ -114,6 +125,7 @@ pub struct NorFlash {
     /// The same of the suspended one.
     suspended_before: Before,
     powered_down: bool,
+    ultra_power_down: UltraPowerDown,
     four_line_mode: bool,
     otp_mode: bool,
     four_byte: bool,
@@ -122,6 +134,8 @@ pub struct NorFlash {
     locks_frozen: bool,
     pins: Pins,
     supply_mv: u16,
+    /// The supply is too low for any answer.
+    unpowered: bool,
     pull: u8,
     derived: Derived,
 }
@@ -153,6 +167,7 @@ impl NorFlash {
             before: Before::default(),
             suspended_before: Before::default(),
             powered_down: false,
+            ultra_power_down: UltraPowerDown::No,
             four_line_mode: false,
             otp_mode: false,
             four_byte: false,
@@ -164,6 +179,7 @@ impl NorFlash {
             locks_frozen: false,
             pins: Pins { wp_high: true, hold_high: true },
             supply_mv: part.supply_mv[0].midpoint(part.supply_mv[1]),
+            unpowered: false,
             pull: 0xFF,
             derived: Derived::new(&part, &map),
             part,
@@ -247,6 +263,17 @@ impl NorFlash {
         self.counting_locks().map(|locks| locks.is_locked(address))
     }
 
+    /// `value` with the bits of a register that no write and no board can set as they are now.
+    pub(crate) fn settable(&self, name: RegisterName, value: u8) -> u8 {
+        let mask = self.part.write_mask(name);
+        self.live[index(name)] & !mask | value & mask
+    }
+
+    /// Whether a program of `range` would be carried out now.
+    pub(crate) fn permits_program(&self, range: &Range<u32>) -> bool {
+        self.permitted(CommandLines::One, &Request::Program(range.clone())).is_ok()
+    }
+
     /// Sets all individual locks without permission, as a board file does.
     pub fn set_individual_locks(&mut self, locked: bool) {
         if let Some(locks) = &mut self.locks {
@@ -292,9 +319,23 @@ impl NorFlash {
         self.derive();
     }
 
-    /// Supply in millivolts (QUIRKS Q25).
+    /// Supply in millivolts (QUIRKS Q25): below the write-inhibit level nothing is written, below
+    /// [`Part::read_minimum_mv`] the part does not answer, and powers up anew after that.
     pub fn set_supply_mv(&mut self, supply_mv: u16) {
+        let minimum = self.part.read_minimum_mv.min(self.part.write_inhibit_mv);
+        let was_unpowered = self.unpowered;
         self.supply_mv = supply_mv;
+        self.unpowered = supply_mv < minimum;
+        if was_unpowered && !self.unpowered {
+            self.release_power_lock();
+            self.power_up();
+        }
+    }
+
+    /// Supply in millivolts.
+    #[must_use]
+    pub fn supply_mv(&self) -> u16 {
+        self.supply_mv
     }
 
     /// Level that the host reads where the part does not drive MISO: 0xFF or 0x00 (QUIRKS Q29).

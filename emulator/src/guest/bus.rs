@@ -4,7 +4,7 @@ use xtensa::{Bus, BusFault, Width};
 
 use super::clock;
 use crate::{
-    soc::{Machine, address},
+    soc::{Machine, RegisterFile, address},
     spi::SpiDevice,
     time::{Duration, Instant},
 };
@@ -59,9 +59,15 @@ impl<'a, F: SpiDevice> GuestBus<'a, F> {
     }
 }
 
+/// The address by which this module knows a register, whichever bus the code reaches it through.
+#[inline]
+fn canonical(word: u32) -> u32 {
+    RegisterFile::peripheral(word).unwrap_or(word)
+}
+
 impl<F: SpiDevice> Bus for GuestBus<'_, F> {
     fn load(&mut self, addr: u32, width: Width) -> Result<u32, BusFault> {
-        let word = addr & !3;
+        let word = canonical(addr & !3);
         let waiting = word == UART0_FIFO && self.machine.soc.uart.interrupt_raw() & 1 != 0;
         let value = self.machine.read_word(word).map_err(|_| BusFault::Prohibited)?;
         self.machine.wait(APB_ACCESS);
@@ -77,7 +83,7 @@ impl<F: SpiDevice> Bus for GuestBus<'_, F> {
     }
 
     fn store(&mut self, addr: u32, width: Width, value: u32) -> Result<(), BusFault> {
-        let word = addr & !3;
+        let word = canonical(addr & !3);
         let value = match width {
             Width::Word => value,
             Width::Byte | Width::Half => value << ((addr & 3) * 8),

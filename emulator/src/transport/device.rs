@@ -1,9 +1,11 @@
 //! A board as its serial port sees it: what every front end drives.
 
+use std::os::fd::BorrowedFd;
+
 use crate::{
-    board::{Board, ControlLines},
+    board::{Board, ControlLines, Mode},
     spi::{SpiDevice, Transaction},
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 /// A deterministic machine behind a serial line. It reads no clock: `now` is an argument and never
@@ -21,11 +23,30 @@ pub trait SerialDevice {
     /// When something happens next by itself; `None` if only input can change anything.
     fn next_event(&self) -> Option<Instant>;
 
+    /// How far time may jump ahead of the last input. Longer than any single command takes (a chip
+    /// erase), and the end of the race for a device that never falls silent.
+    fn jump_max(&self) -> Duration {
+        Duration::from_millis(300_000)
+    }
+
+    /// When the last byte that is under way to the host is there.
+    fn sent_at(&self) -> Instant {
+        self.now()
+    }
+
     /// Lets time pass until `now`.
     fn advance(&mut self, now: Instant);
 
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
+
+    /// Time is wall time: programs notice each byte when it arrives, which costs more.
+    fn receive_one_by_one(&mut self) {}
+
+    /// When the line towards the device is free again; in the past if it is.
+    fn line_free_at(&self) -> Instant {
+        Instant::ZERO
+    }
 
     /// The client sends a BREAK, where the front end can.
     fn receive_break(&mut self, now: Instant) {
@@ -42,6 +63,12 @@ pub trait SerialDevice {
     fn spi_transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>) -> Option<Instant> {
         let _ = now;
         transaction.miso.fill(0xFF);
+        None
+    }
+
+    /// Can be read when the device has something to say that neither time nor input caused: it is
+    /// a real port.
+    fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
         None
     }
 }
@@ -63,12 +90,32 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
         Self::next_event(self)
     }
 
+    fn jump_max(&self) -> Duration {
+        match self.mode() {
+            // It says the same again and again, and nobody waits for the end.
+            Mode::BootRetry => Duration::from_millis(2_000),
+            _ => Duration::from_millis(300_000),
+        }
+    }
+
+    fn sent_at(&self) -> Instant {
+        Self::sent_at(self)
+    }
+
     fn advance(&mut self, now: Instant) {
         Self::advance(self, now);
     }
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         Self::set_host_baud(self, now, baud);
+    }
+
+    fn receive_one_by_one(&mut self) {
+        Self::receive_one_by_one(self);
+    }
+
+    fn line_free_at(&self) -> Instant {
+        self.received_at()
     }
 
     fn receive_break(&mut self, now: Instant) {

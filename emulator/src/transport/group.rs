@@ -11,7 +11,11 @@ use rustix::{
     io::Errno,
 };
 
-use super::{control::ControlSocket, device::SerialDevice, server::Server};
+use super::{
+    control::ControlSocket,
+    device::SerialDevice,
+    server::{Server, wall_now},
+};
 
 /// A control socket and what answers its requests.
 pub struct Controlled<'a, D> {
@@ -61,6 +65,15 @@ pub fn run<D: SerialDevice>(
     }
 }
 
+/// Looks for the next bytes of a quick client before sleeping.
+fn look<D: SerialDevice>(servers: &[Server<D>]) {
+    let Some(until) = servers.iter().filter_map(Server::look_until).max() else { return };
+    while wall_now() < until && !servers.iter().any(Server::has_input) {
+        // The client may need this very processor.
+        std::thread::yield_now();
+    }
+}
+
 fn is_any(events: Option<&[PollFlags]>) -> bool {
     events.unwrap_or_default().iter().any(|event| !event.is_empty())
 }
@@ -74,6 +87,7 @@ fn wait<D: SerialDevice>(
     events: &mut Vec<PollFlags>,
 ) -> io::Result<Vec<usize>> {
     let timeout = servers.iter().filter_map(Server::timeout).min().map(timespec);
+    look(servers);
     let mut fds = vec![PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
     if let Some(control) = control {
         control.poll_fds(&mut fds);

@@ -1,5 +1,7 @@
 //! The board's serial side as every front end sees it, and the session of a bare byte stream.
 
+pub use esp_protocol::rfc2217::Format;
+
 use super::tcp::{Outbox, StreamSession};
 
 /// Bytes of the board that may wait for the client; more are lost, as on a line without a reader.
@@ -29,22 +31,6 @@ pub trait SerialLine {
 
     /// Drop what was given and has not reached the board yet.
     fn discard_received(&mut self) {}
-}
-
-/// Data bits, parity and stop bits, in the values of RFC 2217.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Format {
-    /// 5 to 8.
-    pub data_bits: u8,
-    /// 1 none, 2 odd, 3 even, 4 mark, 5 space.
-    pub parity: u8,
-    /// 1 one, 2 two, 3 one and a half.
-    pub stop_bits: u8,
-}
-
-impl Format {
-    /// What the ROM's UART uses.
-    pub const EIGHT_N_ONE: Self = Self { data_bits: 8, parity: 1, stop_bits: 1 };
 }
 
 /// A client that speaks no protocol (pyserial's `socket://`): bytes are bytes, and there are no

@@ -16,9 +16,6 @@ pub enum Pace {
     Real,
 }
 
-/// How far time may jump ahead of the last input at [`Pace::Max`]. Longer than any single command
-/// takes (a chip erase), and the end of the race for a board that prints for ever.
-const JUMP_MAX: Duration = Duration::from_millis(300_000);
 /// Output of one jump after which the rest waits for the next turn.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// Events of one turn; the rest waits for the next.
@@ -105,7 +102,7 @@ impl Clock {
     ) -> bool {
         let limit = match self.pace {
             Pace::Real => self.at(wall),
-            Pace::Max => (self.last_input + JUMP_MAX).max(self.at(wall)),
+            Pace::Max => (self.last_input + device.jump_max()).max(self.at(wall)),
         };
         let mut more = false;
         for count in 0.. {
@@ -127,6 +124,12 @@ impl Clock {
             (self.wall, self.device) = (wall, now);
         }
         more
+    }
+
+    /// How long it is from `wall` until the device time `due`.
+    #[must_use]
+    pub fn until(&self, due: Instant, wall: time::Instant) -> time::Duration {
+        due.since(self.at(wall)).into()
     }
 
     /// How long nothing will happen without input; `None` if for ever.

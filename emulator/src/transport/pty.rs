@@ -12,27 +12,36 @@ use std::{
     collections::VecDeque,
     ffi::OsString,
     io,
-    mem::MaybeUninit,
     os::{
-        fd::{AsFd, BorrowedFd, OwnedFd},
+        fd::{AsFd, BorrowedFd},
         unix::ffi::OsStringExt,
     },
     path::{Path, PathBuf},
+    time,
 };
 
 use pty_process::blocking::{Pts, Pty, open};
 use rustix::{
-    fs::{Mode, OFlags, fchmod, fcntl_setfl, inotify},
-    io::Errno,
+    fs::{Mode, OFlags, fchmod, fcntl_setfl},
+    io::{Errno, ioctl_fionread},
     termios::{OptionalActions, QueueSelector, ioctl_tiocnxcl, tcflush, tcgetattr, tcsetattr},
 };
+
+use super::client_watch::{ClientEvent, ClientWatch, PathWatch};
 
 /// Bytes that wait for the client at most. Beyond, they are lost as on a line nobody reads.
 const QUEUE_MAX: usize = 1024 * 1024;
 /// Rate of the ROM's banner, in baud.
 const ROM_BAUD: u32 = 115_200;
+/// What one read of a terminal gives at most.
+const LINE_BUFFER_BYTES: usize = 4095;
 /// Bytes taken from the client in one turn.
 const READ_MAX: usize = 64 * 1024;
+
+/// A client that is reading takes the next bytes within this time.
+const READER_STEP: time::Duration = time::Duration::from_millis(2);
+/// Steps to wait for it.
+const READER_STEPS_MAX: usize = 10;
 
 /// A PTY whose slave side is a client's serial port.
 pub struct PtyPort {
@@ -40,7 +49,7 @@ pub struct PtyPort {
     /// Kept open for as long as the port lives.
     slave: Pts,
     /// `None` where the system has no watch left: clients are then taken as always present.
-    watch: Option<OwnedFd>,
+    watch: Option<PathWatch>,
     path: PathBuf,
     client_count: u32,
     queue: VecDeque<u8>,
@@ -74,13 +83,23 @@ impl PtyPort {
     ///
     /// The system has no PTY left, or does not let this process use one.
     pub fn open() -> io::Result<Self> {
+        Self::open_watched(ClientWatch::new().ok().as_ref())
+    }
+
+    /// As [`Self::open`], with a watch that other PTYs of the same thread share; without one,
+    /// clients are taken as always present.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_watched(watch: Option<&ClientWatch>) -> io::Result<Self> {
         let (master, slave) = open().map_err(io::Error::other)?;
         make_raw(&master)?;
         fchmod(&slave, Mode::RUSR | Mode::WUSR)?;
         fcntl_setfl(&master, OFlags::RDWR | OFlags::NONBLOCK)?;
         let name = rustix::pty::ptsname(&master, Vec::new())?;
         let path = PathBuf::from(OsString::from_vec(name.into_bytes()));
-        let watch = watch(&path).ok();
+        let watch = watch.and_then(|watch| watch.path(&path).ok());
         Ok(Self {
             master,
             slave,
@@ -108,7 +127,13 @@ impl PtyPort {
     /// The watch on clients, to wait for.
     #[must_use]
     pub fn watch_fd(&self) -> Option<BorrowedFd<'_>> {
-        self.watch.as_ref().map(AsFd::as_fd)
+        self.watch.as_ref().map(PathWatch::fd)
+    }
+
+    /// Whether [`Self::service_clients`] has something to tell although the watch is silent.
+    #[must_use]
+    pub fn has_client_events(&self) -> bool {
+        self.watch.as_ref().is_some_and(PathWatch::has_events)
     }
 
     /// The client's line speed. Any integer arrives exactly; 0 means hang-up and is no speed.
@@ -141,32 +166,49 @@ impl PtyPort {
     /// Sees who came and went.
     pub fn service_clients(&mut self) -> ClientChange {
         let mut change = ClientChange::default();
-        let Some(watch) = &self.watch else { return change };
-        let mut buffer = [MaybeUninit::<u8>::uninit(); 4096];
-        let mut reader = inotify::Reader::new(watch.as_fd(), &mut buffer);
-        // Ends when the queue is empty: the descriptor does not block.
-        while let Ok(event) = reader.next() {
-            let events = event.events();
-            if events.contains(inotify::ReadFlags::OPEN) {
-                self.client_count += 1;
-                change.opened = true;
-                change.closed = false;
-            } else if events
-                .intersects(inotify::ReadFlags::CLOSE_WRITE | inotify::ReadFlags::CLOSE_NOWRITE)
-            {
-                self.client_count = self.client_count.saturating_sub(1);
-                change.closed = self.client_count == 0;
+        for event in self.watch.as_ref().map(PathWatch::take).unwrap_or_default() {
+            match event {
+                ClientEvent::Open => {
+                    self.client_count += 1;
+                    change.opened = true;
+                    change.closed = false;
+                }
+                ClientEvent::Close => {
+                    self.client_count = self.client_count.saturating_sub(1);
+                    change.closed = self.client_count == 0;
+                }
             }
         }
         change
     }
 
     /// Drops what the client has not read.
+    ///
+    /// A thread of the client that waits for bytes has been woken by those that are here. Taken
+    /// away under it, its read would give none, which pyserial takes for an unplugged device. So
+    /// whoever is reading may go on, and only what nobody reads is dropped.
+    #[expect(clippy::disallowed_methods, reason = "a transport waits for another process")]
     pub fn discard_output(&mut self) {
         self.queue.clear();
         self.stalled = false;
+        let mut unread = self.unread();
+        for _ in 0..READER_STEPS_MAX {
+            if unread == 0 {
+                return;
+            }
+            std::thread::sleep(READER_STEP);
+            let before = std::mem::replace(&mut unread, self.unread());
+            if unread >= before {
+                break;
+            }
+        }
         // Best effort: old bytes are noise that every client knows how to skip.
         let _ = tcflush(&self.slave, QueueSelector::IFlush);
+    }
+
+    /// Bytes that have reached the client's side and were not read.
+    fn unread(&self) -> u64 {
+        ioctl_fionread(&self.slave).unwrap_or(0)
     }
 
     /// Forgets the last client: what it did not read, its exclusive mode, its line discipline.
@@ -179,23 +221,35 @@ impl PtyPort {
         let _ = make_raw(&self.master);
     }
 
-    /// Reads what the client has written, without blocking.
+    /// Reads what the client has written, without blocking; with `all` until nothing is left, else
+    /// until the system gives less than it could.
     ///
     /// # Errors
     ///
     /// The PTY is broken; nothing that a client does causes that.
-    pub fn read(&mut self, into: &mut Vec<u8>) -> io::Result<()> {
+    pub fn read(&mut self, into: &mut Vec<u8>, all: bool) -> io::Result<()> {
         let mut chunk = [0; 4096];
         while into.len() < READ_MAX {
             match rustix::io::read(&self.master, &mut chunk) {
                 // EIO would mean no client at all, which the kept slave makes impossible.
                 Ok(0) | Err(Errno::AGAIN | Errno::IO) => break,
-                Ok(count) => into.extend_from_slice(&chunk[..count]),
+                Ok(count) => {
+                    into.extend_from_slice(&chunk[..count]);
+                    if !all && count < LINE_BUFFER_BYTES {
+                        break;
+                    }
+                }
                 Err(Errno::INTR) => {}
                 Err(error) => return Err(error.into()),
             }
         }
         Ok(())
+    }
+
+    /// Whether bytes of the client can be read, by a look that does not wait for those on their way.
+    #[must_use]
+    pub fn has_input(&self) -> bool {
+        ioctl_fionread(&self.master).is_ok_and(|count| count > 0)
     }
 
     /// Queues bytes for the client; what finds no room is lost.
@@ -246,17 +300,4 @@ fn make_raw(master: &Pty) -> io::Result<()> {
     termios.set_speed(ROM_BAUD)?;
     tcsetattr(master, OptionalActions::Now, &termios)?;
     Ok(())
-}
-
-/// Watches opens and closes of `path`.
-fn watch(path: &Path) -> io::Result<OwnedFd> {
-    let watch = inotify::init(inotify::CreateFlags::CLOEXEC | inotify::CreateFlags::NONBLOCK)?;
-    // Writes are of no interest in themselves. But the kernel merges equal neighbours, and without
-    // them two opens in a row could count as one.
-    let events = inotify::WatchFlags::OPEN
-        | inotify::WatchFlags::MODIFY
-        | inotify::WatchFlags::CLOSE_WRITE
-        | inotify::WatchFlags::CLOSE_NOWRITE;
-    inotify::add_watch(&watch, path, events)?;
-    Ok(watch)
 }

@@ -6,14 +6,16 @@
 //! pyserial waits for is listed in DEPS 1c.1: every setting is echoed as it now holds.
 
 use esp_protocol::{
-    rfc2217::{Command, Control, Speaker},
+    rfc2217::{
+        Command, Control, Format, MODEM_CTS, MODEM_DSR, PURGE_RECEIVED, PURGE_TRANSMIT, Speaker,
+    },
     telnet::{
         Decoder, Event, Negotiator, OPTION_BINARY, OPTION_COM_PORT, OPTION_SUPPRESS_GO_AHEAD,
     },
 };
 
 use super::{
-    line::{Format, SerialLine},
+    line::SerialLine,
     tcp::{Outbox, StreamSession},
 };
 
@@ -24,10 +26,7 @@ const FROM_BOARD_MAX: usize = 0x10_0000;
 /// What the server calls itself.
 const SIGNATURE: &[u8] = b"esp32-emulator";
 /// CTS and DSR: the inputs of the adapter are not wired, the server itself is always ready.
-const MODEM_STATE: u8 = 0x30;
-/// Flags of PURGE-DATA.
-const PURGE_FROM_BOARD: u8 = 1;
-const PURGE_TO_BOARD: u8 = 2;
+const MODEM_STATE: u8 = MODEM_CTS | MODEM_DSR;
 
 /// What the board's serial side has to do next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -176,11 +175,11 @@ impl Session {
             }
             Command::SetControl(control) => self.control(control),
             Command::PurgeData(which) => {
-                if which & PURGE_FROM_BOARD != 0 {
+                if which & PURGE_RECEIVED != 0 {
                     self.from_board.clear();
                 }
                 self.answer(&Command::PurgeData(which));
-                (which & PURGE_TO_BOARD != 0).then_some(Action::DiscardToBoard)
+                (which & PURGE_TRANSMIT != 0).then_some(Action::DiscardToBoard)
             }
             Command::FlowControlSuspend | Command::FlowControlResume => {
                 self.suspended = command == Command::FlowControlSuspend;

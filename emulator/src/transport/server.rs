@@ -14,11 +14,13 @@ use rustix::event::{PollFd, PollFlags};
 use crate::{board::ControlLines, time::Instant};
 
 use super::{
+    client_watch::ClientWatch,
     device::SerialDevice,
     fronts::Fronts,
     group,
     link::Link,
     pace::{Clock, Pace},
+    patience::Patience,
     pty::PtyPort,
 };
 
@@ -29,6 +31,15 @@ pub struct Options {
     pub pace: Pace,
     /// A symbolic link to the PTY, made at the start and removed at the end.
     pub link: Option<PathBuf>,
+}
+
+/// How much of what the client has written a turn takes.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    None,
+    /// What is ready; more is told by the next wait.
+    Ready,
+    All,
 }
 
 /// Work for the loop between two turns.
@@ -43,6 +54,9 @@ const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
 const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
 
+/// Nothing from outside for so long, and the device counts as quiet.
+const QUIET: time::Duration = time::Duration::from_millis(200);
+
 /// One board on one PTY.
 pub struct Server<D> {
     device: D,
@@ -50,11 +64,15 @@ pub struct Server<D> {
     fronts: Fronts,
     clock: Clock,
     hooks: Vec<Hook<D>>,
+    quiet_hooks: Vec<Hook<D>>,
+    /// When the device counts as quiet, if that is to be told.
+    quiet_at: Option<time::Instant>,
     tasks: mpsc::Receiver<Task<D>>,
     task_sender: mpsc::Sender<Task<D>>,
     wake: UnixStream,
     wake_sender: UnixStream,
     stall_wait: time::Duration,
+    patience: Patience,
     /// Events are due that the last turn left for the next.
     more: bool,
     /// Removes the link when the server goes.
@@ -89,7 +107,23 @@ impl<D: SerialDevice> Server<D> {
     ///
     /// No PTY can be had, or the link cannot be made.
     pub fn open(device: D, options: &Options) -> io::Result<Self> {
-        let port = PtyPort::open()?;
+        Self::open_watched(device, options, ClientWatch::new().ok().as_ref())
+    }
+
+    /// As [`Self::open`], for one of many boards on one thread, which share `watch`.
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::open`].
+    pub fn open_watched(
+        mut device: D,
+        options: &Options,
+        watch: Option<&ClientWatch>,
+    ) -> io::Result<Self> {
+        if options.pace == Pace::Real {
+            device.receive_one_by_one();
+        }
+        let port = PtyPort::open_watched(watch)?;
         let link =
             options.link.as_deref().map(|link| Link::create(link, port.path())).transpose()?;
         let (task_sender, tasks) = mpsc::channel();
@@ -103,11 +137,14 @@ impl<D: SerialDevice> Server<D> {
             fronts: Fronts::default(),
             clock,
             hooks: Vec::new(),
+            quiet_hooks: Vec::new(),
+            quiet_at: None,
             tasks,
             task_sender,
             wake,
             wake_sender,
             stall_wait: STALL_WAIT_MIN,
+            patience: Patience::default(),
             more: false,
             _link: link,
         })
@@ -124,6 +161,11 @@ impl<D: SerialDevice> Server<D> {
     /// that they were added in.
     pub fn on_change(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
         self.hooks.push(Box::new(hook));
+    }
+
+    /// Calls `hook` once after each time that nothing has happened for a while, and at the end.
+    pub fn on_quiet(&mut self, hook: impl FnMut(&mut D) -> io::Result<()> + Send + 'static) {
+        self.quiet_hooks.push(Box::new(hook));
     }
 
     /// Ways in besides the PTY, to open more of them.
@@ -153,12 +195,18 @@ impl<D: SerialDevice> Server<D> {
 
     /// The first turn: what the device has to say by itself.
     pub(super) fn begin(&mut self) -> io::Result<()> {
-        self.turn(false)
+        self.turn(Input::None)
     }
 
     /// The last turn: what clients have written is heard.
     pub(super) fn end(&mut self) -> io::Result<()> {
-        self.turn(true)
+        self.turn(Input::All)?;
+        self.tell_quiet()
+    }
+
+    fn tell_quiet(&mut self) -> io::Result<()> {
+        self.quiet_at = None;
+        self.quiet_hooks.iter_mut().try_for_each(|hook| hook(&mut self.device))
     }
 
     /// Something may be due although no descriptor says so.
@@ -172,13 +220,23 @@ impl<D: SerialDevice> Server<D> {
         if !event(0).is_empty() {
             self.run_tasks();
         }
-        if self.port.watch_fd().is_some() && !event(2).is_empty() {
+        if !event(2).is_empty() || self.port.has_client_events() {
             self.see_clients()?;
         }
         let Self { device, clock, hooks, .. } = self;
         self.fronts.service(device, clock, hooks, wall_now())?;
-        self.turn(event(1).contains(PollFlags::IN))?;
-        self.serve_modem()
+        let input = if event(1).contains(PollFlags::IN) { Input::Ready } else { Input::None };
+        self.turn(input)?;
+        self.serve_modem()?;
+        let idle = events.iter().all(PollFlags::is_empty) && !self.more;
+        match self.quiet_at {
+            Some(quiet_at) if idle && wall_now() >= quiet_at => self.tell_quiet(),
+            _ if !idle && !self.quiet_hooks.is_empty() => {
+                self.quiet_at = Some(wall_now() + QUIET);
+                Ok(())
+            }
+            _ => Ok(()),
+        }
     }
 
     /// Something from outside of the line happens to the device, which gets the time of it.
@@ -195,13 +253,13 @@ impl<D: SerialDevice> Server<D> {
         for _ in 0..MODEM_REQUESTS_MAX {
             let Some(request) = self.fronts.modem_request() else { break };
             // The client waits for its answer, and one turn takes more than a PTY holds.
-            self.turn(true)?;
+            self.turn(Input::All)?;
             self.set_lines(request.lines);
             // A reset begins: where time jumps, the board may have talked for minutes ahead.
             if request.lines.rts && self.clock.jumps() {
                 self.port.discard_output();
             }
-            self.turn(false)?;
+            self.turn(Input::None)?;
             self.fronts.modem_answer(&request);
         }
         Ok(())
@@ -224,16 +282,30 @@ impl<D: SerialDevice> Server<D> {
             self.port.watch_fd().map(|watch| PollFd::from_borrowed_fd(watch, PollFlags::IN)),
         );
         self.fronts.poll_fds(fds);
+        let wake = self.device.wake_fd();
+        fds.extend(wake.map(|wake| PollFd::from_borrowed_fd(wake, PollFlags::IN)));
     }
 
     /// How long to wait at most; `None` for ever.
     pub(super) fn timeout(&self) -> Option<time::Duration> {
-        if self.more {
+        if self.more || self.port.has_client_events() {
             return Some(time::Duration::ZERO);
         }
         let stalled = self.port.is_stalled().then_some(self.stall_wait);
         let event = self.clock.idle(&self.device, wall_now());
-        [stalled, event].into_iter().flatten().min()
+        let quiet = self.quiet_at.map(|at| at.saturating_duration_since(wall_now()));
+        let line = self.fronts.wait(&self.device, &self.clock, wall_now());
+        [stalled, event, quiet, line].into_iter().flatten().min()
+    }
+
+    /// Until when to look for the client's next bytes before sleeping.
+    pub(super) fn look_until(&self) -> Option<time::Instant> {
+        self.patience.until()
+    }
+
+    /// Whether the client's next bytes are there.
+    pub(super) fn has_input(&self) -> bool {
+        self.port.has_input()
     }
 
     /// Runs the closures that the handle sent.
@@ -254,22 +326,27 @@ impl<D: SerialDevice> Server<D> {
         self.port.forget_client();
         // What is still to be read may be the last words of the old client or the first ones of the
         // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
-        self.turn(true)?;
+        self.turn(Input::All)?;
         if self.fronts.modem_release() {
             self.set_lines(ControlLines::default());
-            self.turn(false)?;
+            self.turn(Input::None)?;
         }
         Ok(())
     }
 
     /// Moves bytes both ways.
-    fn turn(&mut self, input: bool) -> io::Result<()> {
+    fn turn(&mut self, input: Input) -> io::Result<()> {
         let mut bytes = Vec::new();
-        if input {
-            self.port.read(&mut bytes)?;
+        if input != Input::None {
+            self.port.read(&mut bytes, input == Input::All)?;
         }
-        let out = self.exchange(&bytes)?;
-        self.send(&out, !bytes.is_empty())
+        let begin = wall_now();
+        let out = self.exchange(&bytes, begin)?;
+        self.send(&out, !bytes.is_empty())?;
+        if !bytes.is_empty() {
+            self.patience.heard(begin, wall_now());
+        }
+        Ok(())
     }
 
     /// Sends the board's output. Without a client it is lost, as on an open line; `heard` says that
@@ -289,8 +366,7 @@ impl<D: SerialDevice> Server<D> {
     }
 
     /// Gives the device its input and its time; returns its output, with all changes stored.
-    fn exchange(&mut self, bytes: &[u8]) -> io::Result<Vec<u8>> {
-        let wall = wall_now();
+    fn exchange(&mut self, bytes: &[u8], wall: time::Instant) -> io::Result<Vec<u8>> {
         if !bytes.is_empty() {
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         } else if self.port.has_client() && self.device.next_event().is_some() {
@@ -378,7 +454,7 @@ impl<D: 'static> Handle<D> {
 
 /// The wall clock: the one place of the front end that reads it.
 #[expect(clippy::disallowed_methods, reason = "a transport ties virtual time to the wall clock")]
-fn wall_now() -> time::Instant {
+pub(super) fn wall_now() -> time::Instant {
     time::Instant::now()
 }
 

@@ -14,7 +14,7 @@ use crate::{
     protect::{ChangeError, Guard, PlanError, Protected, Trial},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Cause, LineTrouble, Session, SessionError},
-    write::{Check, Image, Skip, WriteError, WriteOptions},
+    write::{Check, Compression, Image, Skip, Transfer, WriteError, WriteOptions},
 };
 
 const CONNECT_ATTEMPTS: u32 = 7;
@@ -43,19 +43,23 @@ pub enum BoardError {
     /// The flash does not set its write enable latch.
     #[error("the flash does not set its write enable latch, so it would ignore every write")]
     NoWriteEnable,
-    /// The ROM's 35h would enter the four-line mode.
-    #[error("on {part}, 35h of the ROM loader enters the four-line mode")]
-    RomEntersQpi {
+    /// The part needs commands that this program does not give.
+    #[error(
+        "{part} programs one byte an instruction, which neither this program nor the loader does"
+    )]
+    UnsupportedPart {
         /// The part.
         part: String,
     },
     /// Protection is in the way; nothing was changed.
-    #[error("{part}: write protected ({protected:?}), and the plan does not say to lift it")]
+    #[error("{part}: write protected ({protected}), and the plan does not say to lift it")]
     Protected {
         /// The part.
         part: String,
         /// What is protected.
         protected: Protected,
+        /// The same at length, if somebody still answers.
+        diagnosis: Option<Box<Diagnosis>>,
     },
     /// The protection could not be lifted.
     #[error(transparent)]
@@ -93,9 +97,8 @@ impl BoardError {
                 | WriteError::Read(ReadError::Session(error)) => of_cause(&error.cause),
                 WriteError::Read(_) => Outcome::Failed,
             },
-            Self::Plan(_) | Self::Input(_) | Self::NoWriteEnable | Self::RomEntersQpi { .. } => {
-                Outcome::Failed
-            }
+            Self::UnsupportedPart { .. } => Outcome::Unsupported,
+            Self::Plan(_) | Self::Input(_) | Self::NoWriteEnable => Outcome::Failed,
         }
     }
 }
@@ -170,10 +173,13 @@ impl Job<'_> {
     }
 
     fn work(&self, session: &mut Session, known: &mut Known) -> Result<bool, BoardError> {
-        let strategies = [ResetStrategy::unix_tight(), ResetStrategy::classic()];
+        let strategies = ResetStrategy::usual(session.port());
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
         let chip = session.look_twice(Chip::read)?;
         known.mac = Some(chip.mac);
+        if let Some(stub) = &self.plan.stub {
+            session.start_stub(stub, &mut |_| {})?;
+        }
         if self.plan.baud != CONNECT_BAUD {
             session.try_baud(self.plan.baud)?;
         }
@@ -204,7 +210,10 @@ impl Job<'_> {
             return Ok(true);
         }
         input::check_fit(&images, session.flash_bytes())?;
-        self.open_up(session, &identity, &images, chip.mac)?;
+        if let Some(part) = identity.byte_program() {
+            return Err(BoardError::UnsupportedPart { part: part.name.clone() });
+        }
+        self.open_up(session, &identity, &images, &chip)?;
         self.write(session, &chip, &identity, &images)?;
         Ok(false)
     }
@@ -215,30 +224,30 @@ impl Job<'_> {
         session: &mut Session,
         identity: &Identity,
         images: &[Image],
-        mac: Mac,
+        chip: &Chip,
     ) -> Result<(), BoardError> {
         let ranges: Vec<Range<u32>> = images.iter().map(sectors).collect();
+        let dialect = session.dialect();
+        let changer = Transfer::for_flash(identity, dialect).changer(dialect);
         let look = |session: &mut Session| -> Result<Preflight, SessionError> {
-            session.look_twice(|session| session.preflight(identity, &ranges, Changer::RomLoader))
+            session.look_twice(|session| session.preflight(identity, &ranges, changer))
         };
         let found = look(session)?;
         if !found.write_enable {
             return Err(BoardError::NoWriteEnable);
-        }
-        if let Some(part) = found.rom_enters_qpi {
-            return Err(BoardError::RomEntersQpi { part });
         }
         if found.obstacle().is_none() {
             return Ok(());
         }
         if self.plan.unprotect == Unprotect::Lift {
             let done = session.clear_protection(identity, Trial::Auto, &mut |journal| {
-                self.keeper.keep_journal(mac, journal)
+                self.keeper.keep_journal(chip.mac, journal)
             })?;
             if let Some(done) = done {
-                let event =
-                    BatchEvent::BoardUnprotected { port: self.port.to_owned(), part: done.part };
-                (self.tell)(event);
+                (self.tell)(BatchEvent::BoardUnprotected {
+                    port: self.port.to_owned(),
+                    part: done.part.unwrap_or_default(),
+                });
             }
         }
         let found = look(session)?;
@@ -247,6 +256,10 @@ impl Job<'_> {
             Some(state) => Err(BoardError::Protected {
                 part: state.part.clone(),
                 protected: state.then.clone(),
+                diagnosis: session
+                    .examine(chip, identity, None, None)
+                    .ok()
+                    .map(|evidence| Box::new(decide(&evidence))),
             }),
         }
     }
@@ -258,10 +271,15 @@ impl Job<'_> {
         identity: &Identity,
         images: &[Image],
     ) -> Result<(), BoardError> {
-        let guard = session.repeat(|session| Guard::before(session, identity))?;
-        let result = self.write_images(session, images);
+        let dialect = session.dialect();
+        let transfer = Transfer::for_flash(identity, dialect);
+        let guard = match transfer.changer(dialect) {
+            Changer::RomLoader => Some(session.repeat(|session| Guard::before(session, identity))?),
+            Changer::AsItIs => None,
+        };
+        let result = self.write_images(session, images, transfer);
         // The registers are mended even after a failure, as long as somebody answers.
-        let guarded = session.repeat(|session| guard.after(session));
+        let guarded = guard.map(|guard| session.repeat(|session| guard.after(session)));
         if let Err((image, error)) = result {
             let diagnosis = match error {
                 WriteError::Mismatch(_) | WriteError::NotTaken { .. } => {
@@ -271,7 +289,7 @@ impl Job<'_> {
             };
             return Err(BoardError::Write { error, diagnosis });
         }
-        guarded?;
+        guarded.transpose()?;
         Ok(())
     }
 
@@ -279,11 +297,13 @@ impl Job<'_> {
         &self,
         session: &mut Session,
         images: &'i [Image],
+        transfer: Transfer,
     ) -> Result<(), (&'i Image, WriteError)> {
         let options = WriteOptions {
-            compress: true,
+            compression: Compression::WhereItPays,
             skip: if self.plan.diff { Skip::Unchanged } else { Skip::Nothing },
             check: if self.plan.read_back { Check::ReadBack } else { Check::Digest },
+            transfer,
         };
         let total = images.iter().map(|image| image.data.len() as u64).sum();
         let mut before = 0;

@@ -7,6 +7,7 @@ use serde::Deserialize;
 use crate::{
     chip::Mac,
     input::{self, InputError},
+    stub::{Stub, StubError},
     write::{Digest, Image},
 };
 
@@ -26,6 +27,9 @@ pub enum PlanFileError {
     /// It is no plan.
     #[error(transparent)]
     Toml(#[from] toml::de::Error),
+    /// Its stub cannot be used.
+    #[error(transparent)]
+    Stub(#[from] StubError),
     /// Its images cannot be used.
     #[error(transparent)]
     Input(#[from] InputError),
@@ -97,6 +101,7 @@ struct PlanFile {
     #[serde(default)]
     diff: bool,
     record: Option<PathBuf>,
+    stub: Option<PathBuf>,
     serial: Option<Serials>,
     #[serde(default)]
     image: Vec<ImageFile>,
@@ -130,6 +135,8 @@ pub struct Plan {
     pub diff: bool,
     /// Folder of the records; none are kept without it.
     pub record: Option<PathBuf>,
+    /// Upload this stub and write through it; else through the ROM.
+    pub stub: Option<Stub>,
     /// Leave boards alone whose record says that they are done.
     pub resume: bool,
     /// Serial numbers, if boards get some.
@@ -172,6 +179,7 @@ impl Plan {
             read_back: file.read_back,
             diff: file.diff,
             record: file.record.map(|record| folder.join(record)),
+            stub: file.stub.map(|stub| Stub::read(&folder.join(stub))).transpose()?,
             resume: false,
             serial: file.serial,
             images: images?,

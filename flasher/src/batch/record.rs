@@ -31,7 +31,7 @@ pub struct Record {
     pub serial: Option<u64>,
     /// Digest over addresses and digests of what it was to get.
     pub content: Option<String>,
-    /// The diagnosis, if the flash did not take the data: as `flasher doctor --json` gives it.
+    /// The diagnosis, if protection is in the way or the flash did not take the data: as `flasher doctor --json` gives it.
     pub diagnosis: Option<serde_json::Value>,
     /// Time that it took, in seconds.
     pub elapsed_s: f64,
@@ -80,12 +80,11 @@ impl Keeper {
     /// Keeps a record; it is there in full or not at all.
     pub(super) fn keep(&self, record: &Record, mac: Option<Mac>) -> Result<(), BatchError> {
         let Some(folder) = &self.folder else { return Ok(()) };
-        let name = match mac {
-            Some(mac) => plain(mac),
-            None => format!("port-{}", record.port.replace(|c: char| !c.is_alphanumeric(), "_")),
-        };
+        let port = record.port.replace(|c: char| !c.is_alphanumeric(), "_");
+        let name = mac.map_or_else(|| format!("port-{port}"), plain);
         let path = folder.join(format!("{name}.json"));
-        let new = folder.join(format!("{name}.json.new"));
+        // By the port, because chips with one MAC exist: clones, and boards in process.
+        let new = folder.join(format!("{port}.new"));
         write_synced(&new, record)
             .and_then(|()| fs::rename(&new, &path))
             .map_err(|cause| BatchError::Record { path, cause })

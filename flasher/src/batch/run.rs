@@ -134,9 +134,10 @@ impl Shared<'_> {
 
 fn diagnosis(result: &Result<bool, BoardError>) -> Option<serde_json::Value> {
     match result {
-        Err(BoardError::Write { diagnosis: Some(diagnosis), .. }) => {
-            serde_json::to_value(diagnosis).ok()
-        }
+        Err(
+            BoardError::Write { diagnosis: Some(diagnosis), .. }
+            | BoardError::Protected { diagnosis: Some(diagnosis), .. },
+        ) => serde_json::to_value(diagnosis).ok(),
         _ => None,
     }
 }

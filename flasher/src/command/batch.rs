@@ -1,10 +1,14 @@
 //! `flasher batch`.
 
-use std::{path::PathBuf, sync::atomic::AtomicBool};
+use std::{
+    path::{Path, PathBuf},
+    sync::atomic::AtomicBool,
+};
 
 use esp32_flasher::{
     batch::{self, BatchError, Plan},
     port,
+    stub::Stub,
 };
 
 use crate::{
@@ -14,9 +18,17 @@ use crate::{
 };
 
 /// Runs the plan; the exit code says how many boards failed.
-pub(super) fn run(args: &BatchArgs, stop: &AtomicBool, report: &mut Report) -> Result<u8, Failure> {
+pub(super) fn run(
+    args: &BatchArgs,
+    stub: Option<&Path>,
+    stop: &AtomicBool,
+    report: &mut Report,
+) -> Result<u8, Failure> {
     let mut plan = Plan::read(&args.plan).map_err(BatchError::from)?;
     plan.resume = args.resume;
+    if let Some(stub) = stub {
+        plan.stub = Some(Stub::read(stub)?);
+    }
     if plan.record.is_none() {
         let mut folder = args.plan.clone().into_os_string();
         folder.push(".records");

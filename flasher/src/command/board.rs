@@ -6,8 +6,7 @@ use esp32_flasher::{
     chip::Chip,
     exit::Exit,
     identity::Identity,
-    input::InputError,
-    port,
+    port::{self, Port, record::RecordingPort},
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session},
     stub::Stub,
@@ -36,13 +35,17 @@ impl Board {
         interrupt: Arc<AtomicBool>,
         report: &mut Report,
     ) -> Result<Self, Failure> {
-        let strategies = strategies(&global.before)?;
-        let stub = global.stub.as_deref().map(read_stub).transpose()?;
+        let stub = global.stub.as_deref().map(Stub::read).transpose()?;
         let name = global.port.as_deref().ok_or(Failure::NoPort)?;
-        let mut session = Session::new(port::open(name, CONNECT_BAUD)?);
+        let mut port = port::open(name, CONNECT_BAUD)?;
+        if let Some(path) = &global.record {
+            port = Box::new(RecordingPort::create(port, CONNECT_BAUD, path)?);
+        }
+        let mut session = Session::new(port);
+        let strategies = strategies(&global.before, session.port())?;
         session.set_interrupt_flag(interrupt);
         session.connect(&strategies, CONNECT_ATTEMPTS)?;
-        let chip = Chip::read(&mut session)?;
+        let chip = session.look(Chip::read)?;
         for warning in session.warnings() {
             report.say(&Event::Warning { warning: *warning })?;
         }
@@ -51,14 +54,14 @@ impl Board {
             session.start_stub(&stub, &mut |progress| report.progress(progress))?;
         }
         if global.baud != CONNECT_BAUD {
-            session.change_baud(CONNECT_BAUD, global.baud)?;
+            session.try_baud(global.baud)?;
         }
         Ok(Self { session, chip, port: name.to_owned() })
     }
 
     /// Connects the flash and finds out what it is.
     pub(crate) fn attach(&mut self) -> Result<Identity, Failure> {
-        let id = self.session.attach_flash()?;
+        let id = self.session.look(Session::attach_flash)?;
         if id.is_absent() {
             return Err(Failure::NoFlash(id.jedec));
         }
@@ -74,18 +77,12 @@ impl Board {
     }
 }
 
-fn strategies(before: &str) -> Result<Vec<ResetStrategy>, Failure> {
+fn strategies(before: &str, port: &dyn Port) -> Result<Vec<ResetStrategy>, Failure> {
     Ok(match before {
-        "default" => vec![ResetStrategy::unix_tight(), ResetStrategy::classic()],
+        "default" => ResetStrategy::usual(port),
         "classic" => vec![ResetStrategy::classic()],
         "unix-tight" => vec![ResetStrategy::unix_tight()],
         "none" => vec![ResetStrategy::none()],
         steps => vec![steps.parse()?],
     })
-}
-
-fn read_stub(path: &std::path::Path) -> Result<Stub, Failure> {
-    let json = std::fs::read_to_string(path)
-        .map_err(|cause| InputError::File { path: path.to_owned(), cause })?;
-    Ok(Stub::from_json(&json)?)
 }

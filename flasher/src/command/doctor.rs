@@ -2,6 +2,7 @@
 
 use esp32_flasher::{
     diagnose::{Diagnosis, Evidence, decide},
+    flash::{EraseError, ScratchReport},
     identity::Identity,
     write::Image,
 };
@@ -43,6 +44,23 @@ pub(super) fn explain(
     let mut evidence = board.session.examine(&board.chip, identity, Some(range), None)?;
     evidence.differences = board.session.compare(image)?;
     tell(&evidence, report).map(Some)
+}
+
+/// Says why an erase was refused; the failure with its diagnosis.
+pub(super) fn explain_erase(
+    board: &mut Board,
+    identity: &Identity,
+    error: EraseError,
+    report: &mut Report,
+) -> Result<Failure, Failure> {
+    let EraseError::Refused { offset, len, latch_kept, .. } = error else {
+        return Ok(error.into());
+    };
+    let range = offset..offset.saturating_add(len);
+    let mut evidence = board.session.examine(&board.chip, identity, Some(range), None)?;
+    evidence.scratch = Some(ScratchReport::refused_erase(offset, latch_kept));
+    let diagnosis = tell(&evidence, report)?;
+    Ok(Failure::Explained { error: error.into(), diagnosis: diagnosis.into() })
 }
 
 fn tell(evidence: &Evidence, report: &mut Report) -> Result<Diagnosis, Failure> {

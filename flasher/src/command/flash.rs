@@ -2,19 +2,20 @@
 
 use std::{ops::Range, path::Path};
 
-use esp_protocol::response::Dialect;
 use esp32_flasher::{
-    diagnose::Remedy,
     flash::{BLOCK_BYTES, EraseReport, SECTOR_BYTES},
+    identity::Identity,
     input::{self, InputError},
     preflight::Changer,
     protect::Guard,
-    write::{Check, Digest, Image, Prepared, Skip, WriteError, WriteOptions},
+    write::{
+        Check, Compression, Digest, Image, Prepared, Skip, Transfer, WriteError, WriteOptions,
+    },
 };
 
 use super::{board::Board, doctor, gate};
 use crate::{
-    args::{Files, Gate, WriteArgs},
+    args::{Files, Gate, Via, WriteArgs},
     failure::Failure,
     report::{Event, Report},
 };
@@ -42,42 +43,65 @@ pub(super) fn write(
 ) -> Result<(), Failure> {
     let identity = board.attach()?;
     input::check_fit(images, board.session.flash_bytes())?;
-    let changer = match board.session.dialect() {
-        Dialect::Rom => Changer::RomLoader,
-        Dialect::Stub => Changer::AsItIs,
+    if let Some(part) = identity.byte_program().filter(|_| !args.gate.no_preflight) {
+        return Err(Failure::UnsupportedPart(part.name.clone()));
+    }
+    let dialect = board.session.dialect();
+    let transfer = match args.via {
+        Via::Auto => Transfer::for_flash(&identity, dialect),
+        Via::Loader => Transfer::Loader,
+        Via::Instructions => Transfer::Plain,
     };
+    let changer = transfer.changer(dialect);
     let ranges: Vec<Range<u32>> = images.iter().map(sectors).collect();
-    gate::pass(board, &identity, &ranges, changer, args.gate, report)?;
+    let found = gate::pass(board, &identity, &ranges, changer, args.gate, report)?;
+    if transfer == Transfer::Plain {
+        let part = identity.entered_by_rom_probe().map(|part| part.name.as_str());
+        report.say(&Event::PlainInstructions { part })?;
+    }
     let guard = match changer {
-        Changer::RomLoader => Some(Guard::before(&mut board.session, &identity)?),
+        Changer::RomLoader => Some(match found.as_ref().and_then(|found| found.parts.first()) {
+            // The look has read all that is needed.
+            Some(state) => Guard::with(&identity, identity.candidates.first(), &state.registers),
+            None => board.session.repeat(|session| Guard::before(session, &identity))?,
+        }),
         Changer::AsItIs => None,
     };
-    let result = write_images(board, images, args, report);
+    let result = write_images(board, images, args, transfer, report);
     // The registers are mended even after a failure, as long as somebody answers.
     let guarded = guard.map(|guard| mend(board, &guard, report));
-    let refused_at = match &result {
-        Err(Failure::Write(WriteError::Mismatch(mismatch))) => Some(mismatch.offset),
-        Err(Failure::Write(WriteError::NotTaken { offset })) => Some(*offset),
-        _ => None,
-    };
-    let diagnosis = match refused_at {
-        Some(offset) => doctor::explain(board, &identity, images, offset, report)?,
-        None => None,
-    };
-    match (result, diagnosis) {
-        (Err(Failure::Write(error)), Some(diagnosis)) if diagnosis.is_protection() => {
-            let for_ever = diagnosis.remedy == Remedy::ReplaceFlash;
-            return Err(Failure::Refused { error, for_ever });
-        }
-        (result, _) => result?,
+    if let Err(Failure::Write(error)) = result {
+        return Err(explained(board, &identity, images, error, report)?);
     }
+    result?;
     guarded.unwrap_or(Ok(()))
+}
+
+/// The failure with its diagnosis, if the flash did not take the data.
+fn explained(
+    board: &mut Board,
+    identity: &Identity,
+    images: &[Image],
+    error: WriteError,
+    report: &mut Report,
+) -> Result<Failure, Failure> {
+    let refused_at = match &error {
+        WriteError::Mismatch(mismatch) => mismatch.offset,
+        WriteError::NotTaken { offset } => *offset,
+        _ => return Ok(error.into()),
+    };
+    let diagnosis = doctor::explain(board, identity, images, refused_at, report)?;
+    Ok(match diagnosis {
+        Some(diagnosis) => Failure::Explained { error: error.into(), diagnosis: diagnosis.into() },
+        None => error.into(),
+    })
 }
 
 fn write_images(
     board: &mut Board,
     images: &[Image],
     args: &WriteArgs,
+    transfer: Transfer,
     report: &mut Report,
 ) -> Result<(), Failure> {
     let skip = match (args.resume, args.diff) {
@@ -90,13 +114,18 @@ fn write_images(
         (_, true) => Check::ReadBack,
         _ => Check::Digest,
     };
-    let options = WriteOptions { compress: !args.no_compress, skip, check };
+    let compression = match (args.compress, args.no_compress) {
+        (true, _) => Compression::Always,
+        (_, true) => Compression::Never,
+        _ => Compression::WhereItPays,
+    };
+    let options = WriteOptions { compression, skip, check, transfer };
     for image in images {
         let observer = &mut |progress| report.progress(progress);
         let done = board.session.write_image(image, options, observer)?;
         report.say(&Event::Written { file: &image.name, offset: image.offset, report: done })?;
-        if check != Check::None {
-            report.say(&verified(image))?;
+        if let Some(md5) = done.digest {
+            report.say(&verified(image, md5))?;
         }
     }
     Ok(())
@@ -104,7 +133,7 @@ fn write_images(
 
 /// Tells what the loader did to the registers, and puts QE back.
 fn mend(board: &mut Board, guard: &Guard, report: &mut Report) -> Result<(), Failure> {
-    let done = guard.after(&mut board.session)?;
+    let done = board.session.repeat(|session| guard.after(session))?;
     if done.is_quiet() && !guard.is_blind() {
         return Ok(());
     }
@@ -127,16 +156,15 @@ pub(super) fn verify(
     input::check_fit(images, board.session.flash_bytes())?;
     for image in images {
         let prepared = Prepared::new(image, board.session.dialect(), false);
-        board.session.verify(&prepared)?;
-        report.say(&verified(image))?;
+        board.session.repeat(|session| session.verify(&prepared))?;
+        report.say(&verified(image, prepared.digest))?;
     }
     Ok(())
 }
 
-fn verified(image: &Image) -> Event<'_> {
+fn verified(image: &Image, md5: Digest) -> Event<'_> {
     let len = u32::try_from(image.data.len()).unwrap_or(u32::MAX);
-    let (offset, md5) = (image.offset, Digest::of(&image.data));
-    Event::Verified { file: &image.name, offset, len, md5 }
+    Event::Verified { file: &image.name, offset: image.offset, len, md5 }
 }
 
 pub(super) fn read(
@@ -147,7 +175,7 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Result<(), Failure> {
     board.attach()?;
-    let data = board.session.read_flash(address, size, &mut |p| report.progress(p))?;
+    let data = board.session.read_flash_surely(address, size, &mut |p| report.progress(p))?;
     std::fs::write(file, data).map_err(|cause| Failure::File { path: file.to_owned(), cause })?;
     Ok(report.say(&Event::Read { file, offset: address, len: size })?)
 }
@@ -161,7 +189,10 @@ pub(super) fn erase_chip(
     let len = board.session.flash_bytes();
     let all = 0..len;
     gate::pass(board, &identity, &[all], Changer::AsItIs, gate, report)?;
-    let done = board.session.erase_chip()?;
+    let done = match board.session.erase_chip() {
+        Ok(done) => done,
+        Err(error) => return Err(doctor::explain_erase(board, &identity, error, report)?),
+    };
     Ok(report.say(&erased(0, len, done))?)
 }
 
@@ -175,7 +206,11 @@ pub(super) fn erase_region(
     let identity = board.attach()?;
     let range = address..address.saturating_add(size);
     gate::pass(board, &identity, &[range], Changer::AsItIs, gate, report)?;
-    let done = board.session.erase_region(address, size, &mut |p| report.progress(p))?;
+    let done = board.session.erase_region(address, size, &mut |p| report.progress(p));
+    let done = match done {
+        Ok(done) => done,
+        Err(error) => return Err(doctor::explain_erase(board, &identity, error, report)?),
+    };
     Ok(report.say(&erased(address, size, done))?)
 }
 

@@ -12,7 +12,10 @@ use esp32_flasher::{
     identity::Identity,
     input::InputError,
     preflight::{Changer, PartState},
-    protect::{ChangeError, ChangeReport, Journal, Protected, Trial, choices, locked, with_choice},
+    protect::{
+        ChangeError, ChangeReport, Journal, Protected, Trial, choices, choices_of_all,
+        has_block_register, locked, with_choice,
+    },
 };
 
 use super::board::Board;
@@ -55,15 +58,18 @@ fn trial(args: &ChangeArgs) -> Trial {
 
 fn status(board: &mut Board, identity: &Identity, report: &mut Report) -> Result<(), Failure> {
     let all = 0..board.session.flash_bytes();
-    let found = board.session.preflight(identity, &[all], Changer::AsItIs)?;
+    let all = [all];
+    let found = board.session.look(|session| session.preflight(identity, &all, Changer::AsItIs))?;
     let flash_bytes = board.session.flash_bytes();
     Ok(report.say(&Event::Protection { flash_bytes, preflight: &found })?)
 }
 
 fn list(identity: &Identity, report: &mut Report) -> Result<(), Failure> {
-    let part = identity.candidates.first().ok_or(ChangeError::UnknownPart)?;
-    let choices = choices(part);
-    Ok(report.say(&Event::Choices { part: &part.name, choices: &choices })?)
+    if identity.candidates.is_empty() {
+        return Err(ChangeError::UnknownPart.into());
+    }
+    let parts = choices_of_all(&identity.candidates);
+    Ok(report.say(&Event::Choices { parts: &parts })?)
 }
 
 /// Lifts the protection; says so if there is none.
@@ -81,7 +87,7 @@ pub(super) fn clear(
     }
     let mut registers_locked = None;
     for part in &identity.candidates {
-        let now = board.session.read_registers(identity, part)?;
+        let now = board.session.look_twice(|s| s.read_registers(identity, part))?;
         registers_locked = registers_locked.or(locked(part, &now));
     }
     Ok(report.say(&Event::NothingProtected { registers_locked })?)
@@ -98,13 +104,24 @@ fn set(
     let mut failure = Failure::Change(ChangeError::UnknownPart);
     let mut keeper = Keeper::new(board, args.journal.as_deref());
     for part in &identity.candidates {
+        if has_block_register(part) {
+            let old = board.session.look_twice(|session| session.read_block_locks(part))?;
+            let Some(wanted) = old.protecting(part, &wanted_range) else {
+                let (start, end) = (range.start, range.end);
+                failure = Failure::NoSuchRange { part: part.name.clone(), start, end };
+                continue;
+            };
+            let keep = &mut |entry: &Journal| keeper.keep(entry);
+            let done = board.session.change_block_locks(identity, part, &wanted, keep)?;
+            return changed(&done, &keeper, report);
+        }
         let choices = choices(part);
         let Some(choice) = choices.iter().find(|choice| choice.range == wanted_range) else {
             let (start, end) = (range.start, range.end);
             failure = Failure::NoSuchRange { part: part.name.clone(), start, end };
             continue;
         };
-        let now = board.session.read_registers(identity, part)?;
+        let now = board.session.look_twice(|s| s.read_registers(identity, part))?;
         let wanted = with_choice(part, &now, choice);
         // To protect more needs no proof that writes work.
         let done =
@@ -144,19 +161,19 @@ fn changed(done: &ChangeReport, keeper: &Keeper, report: &mut Report) -> Result<
 }
 
 /// Writes the journal, once.
-struct Keeper {
+pub(super) struct Keeper {
     given: Option<PathBuf>,
     mac: String,
     written: Option<PathBuf>,
 }
 
 impl Keeper {
-    fn new(board: &Board, given: Option<&Path>) -> Self {
+    pub(super) fn new(board: &Board, given: Option<&Path>) -> Self {
         let mac = board.chip.mac.to_string().replace(':', "");
         Self { given: given.map(Path::to_owned), mac, written: None }
     }
 
-    fn keep(&mut self, entry: &Journal) -> io::Result<()> {
+    pub(super) fn keep(&mut self, entry: &Journal) -> io::Result<()> {
         // A second attempt by the rules of another part begins at the same old values.
         if self.written.is_some() {
             return Ok(());
@@ -190,10 +207,12 @@ impl Keeper {
 
 /// A bar of `width` places over the address space; `#` is protected.
 pub(crate) fn bar(state: &PartState, flash_bytes: u32, width: u32) -> String {
+    let all = 0..flash_bytes;
     let protected = match &state.now {
-        Protected::Range(range) => range.clone(),
-        Protected::ByLocks if state.locked_unit != Some(false) => 0..flash_bytes,
-        Protected::ByLocks => 0..0,
+        Protected::Range(range) => vec![range.clone()],
+        Protected::ByLocks if !state.locked_ranges.is_empty() => state.locked_ranges.clone(),
+        Protected::ByLocks if state.locked_unit != Some(false) => vec![all],
+        Protected::ByLocks => Vec::new(),
         Protected::Unknown => return "?".repeat(width as usize),
     };
     let step = (flash_bytes / width.max(1)).max(1);
@@ -201,8 +220,9 @@ pub(crate) fn bar(state: &PartState, flash_bytes: u32, width: u32) -> String {
         .map(|place| {
             let from = u64::from(place) * u64::from(step);
             let cell = from..from + u64::from(step);
-            let touches =
-                cell.start < u64::from(protected.end) && u64::from(protected.start) < cell.end;
+            let touches = protected.iter().any(|range| {
+                cell.start < u64::from(range.end) && u64::from(range.start) < cell.end
+            });
             if touches { '#' } else { '.' }
         })
         .collect()

@@ -1,11 +1,13 @@
 //! Commands on the status registers.
 
+use std::path::PathBuf;
+
 use esp32_flasher::{
-    protect::decode,
+    protect::{ChangeError, Journal, decode},
     status::{Persistence, StatusError},
 };
 
-use super::board::Board;
+use super::{board::Board, protect::Keeper};
 use crate::{
     failure::Failure,
     report::{Event, Report},
@@ -17,14 +19,14 @@ pub(super) fn read(
     report: &mut Report,
 ) -> Result<(), Failure> {
     let identity = board.attach()?;
-    let status = match bytes {
-        Some(count) => board.session.read_status(count.into())?,
-        None => board.session.read_known_status(&identity)?,
-    };
+    let status = board.session.look(|session| match bytes {
+        Some(count) => session.read_status(count.into()),
+        None => session.read_known_status(&identity),
+    })?;
     let mut protected = Vec::new();
     for part in &identity.candidates {
         // Some parts have bits that decide in registers beyond these three.
-        let registers = board.session.read_registers(&identity, part)?;
+        let registers = board.session.look(|s| s.read_registers(&identity, part))?;
         protected.push((part.name.clone(), decode(part, &registers)));
     }
     Ok(report.say(&Event::Status { status, protected })?)
@@ -36,12 +38,19 @@ pub(super) struct Write {
     pub(super) bytes: u8,
     pub(super) volatile: bool,
     pub(super) burst: bool,
+    pub(super) journal: Option<PathBuf>,
 }
 
 pub(super) fn write(board: &mut Board, what: &Write, report: &mut Report) -> Result<(), Failure> {
     let identity = board.attach()?;
     let values = what.value.to_le_bytes();
     let values = &values[..what.bytes.into()];
+    if let Some(journal) = &what.journal {
+        let before = board.session.look(|session| session.read_status(values.len()))?;
+        let mut keeper = Keeper::new(board, Some(journal));
+        let entry = Journal::of_status(&identity, before, values);
+        keeper.keep(&entry).map_err(ChangeError::Journal)?;
+    }
     let persistence = if what.volatile { Persistence::Volatile } else { Persistence::NonVolatile };
     let done = if what.burst {
         board.session.write_status_burst(values, persistence)?

@@ -10,7 +10,9 @@ use crate::{
     flash::{BLOCK_BYTES, ReadError},
     identity::Identity,
     preflight::{Changer, Preflight},
-    protect::{Registers, locked, plan_write},
+    protect::{
+        ChangeError, Protected, Registers, cleared, decode, is_volatile, locked, plan_write,
+    },
     session::{Session, SessionError},
     status::Persistence,
 };
@@ -33,15 +35,50 @@ impl Session {
         probe: Option<u32>,
     ) -> Result<Evidence, ReadError> {
         let all = 0..self.flash_bytes();
-        let first = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
-        let second = self.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)?;
+        let first = self.repeat(|session| {
+            session.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)
+        })?;
+        let before = identity.candidates.first().zip(first.parts.first().cloned());
+        let found = self.examine_from(first, chip, identity, written, probe);
+        if let Some((part, state)) = before {
+            // A request that the line damaged may have made the ROM write the registers.
+            let settled = self.settle(identity, part, &state.registers);
+            if found.is_ok()
+                && let Err(ChangeError::Session(error)) = settled
+            {
+                return Err(error.into());
+            }
+        }
+        found
+    }
+
+    fn examine_from(
+        &mut self,
+        mut first: Preflight,
+        chip: &Chip,
+        identity: &Identity,
+        written: Option<Range<u32>>,
+        probe: Option<u32>,
+    ) -> Result<Evidence, ReadError> {
+        let all = 0..self.flash_bytes();
+        let look = |session: &mut Self| {
+            session.repeat(|session| {
+                session.preflight(identity, std::slice::from_ref(&all), Changer::AsItIs)
+            })
+        };
         let stored = |found: &Preflight| -> Vec<Vec<u8>> {
             let states = identity.candidates.iter().zip(&found.parts);
             states.map(|(part, state)| stored_bits(part, &state.registers)).collect()
         };
-        let registers_vary = stored(&first) != stored(&second);
+        let mut second = look(self)?;
+        let mut registers_vary = stored(&first) != stored(&second);
+        if registers_vary && self.line_was_bad() {
+            // Answers carry no checksum: what varies because of the line does not do so again.
+            (first, second) = (look(self)?, look(self)?);
+            registers_vary = stored(&first) != stored(&second);
+        }
         let at = written.as_ref().map_or(0, |range| range.start);
-        let reads_vary = self.reads_vary(at)?;
+        let mut reads_vary = self.reads_vary(at)?;
         let mut registers_locked = None;
         for (part, state) in identity.candidates.iter().zip(&first.parts) {
             registers_locked = registers_locked.or(locked(part, &state.registers));
@@ -51,8 +88,19 @@ impl Session {
             (None, None) => None,
             _ => self.registers_take_writes(identity)?,
         };
-        let scratch = match probe {
-            Some(sector) if write_enable => Some(self.try_sector(sector)?),
+        let scratch = match probe.map(|sector| (write_enable && !reads_vary, sector)) {
+            Some((true, sector)) => match self.try_sector(sector) {
+                // What cannot be read for certain cannot be put back: it was left alone.
+                Err(ReadError::Damaged) => {
+                    reads_vary = true;
+                    None
+                }
+                other => Some(other?),
+            },
+            _ => None,
+        };
+        let cure = match &scratch {
+            Some(scratch) if scratch.refused() => self.try_cure(identity, scratch.sector)?,
             _ => None,
         };
         Ok(Evidence {
@@ -71,7 +119,37 @@ impl Session {
             differences: None,
             written,
             scratch,
+            cure,
         })
+    }
+
+    /// Lifts what the register bits protect in the volatile registers, tries `sector`, and puts the
+    /// registers back. Nothing stored changes.
+    fn try_cure(&mut self, identity: &Identity, sector: u32) -> Result<Option<bool>, ReadError> {
+        for part in &identity.candidates {
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
+            let covers = match decode(part, &now) {
+                Protected::Range(range) => range.contains(&sector),
+                Protected::ByLocks | Protected::Unknown => false,
+            };
+            let plan = cleared(part, &now)
+                .and_then(|wanted| plan_write(part, &identity.candidates, &now, &wanted));
+            let Some(plan) = plan.ok().filter(|plan| covers && is_volatile(part, plan)) else {
+                continue;
+            };
+            let mut sent = Ok(());
+            for form in &plan.forms {
+                sent = sent.and_then(|()| self.send_surely(form, Persistence::Volatile));
+            }
+            let tried = sent.map_err(ReadError::from).and_then(|()| self.try_sector(sector));
+            let changed = self.look_twice(|session| session.read_registers(identity, part))?;
+            let back = plan_write(part, &identity.candidates, &changed, &now);
+            for form in back.map(|plan| plan.forms).unwrap_or_default() {
+                self.send_surely(&form, Persistence::Volatile)?;
+            }
+            return tried.map(|scratch| Some(scratch.works()));
+        }
+        Ok(None)
     }
 
     /// Changes one BP bit in the volatile register and back. Nothing stored changes.
@@ -82,7 +160,7 @@ impl Session {
             return Ok(None);
         };
         let mask = part.mask_where(at.register, |bit| bit.kind == BitKind::NvVolatile);
-        let now = self.read_registers(identity, part)?;
+        let now = self.look_twice(|session| session.read_registers(identity, part))?;
         let obeys_pin = part.status_lock.wp_enable_bit.as_deref();
         if obeys_pin.is_some_and(|name| now.bit(part, name) == Some(1)) {
             // WP# may be low: a refusal would say nothing about the rest.
@@ -96,23 +174,26 @@ impl Session {
         let Ok(plan) = plan_write(part, &identity.candidates, &now, &wanted) else {
             return Ok(None);
         };
+        let mut sent = Ok(());
         for form in &plan.forms {
-            self.send_status_form(form, Persistence::Volatile)?;
+            sent = sent.and_then(|()| self.send_surely(form, Persistence::Volatile));
         }
-        let changed = self.read_registers(identity, part)?;
+        let changed = self.look_twice(|session| session.read_registers(identity, part))?;
         let taken = changed.get(at.register).is_some_and(|value| (value ^ old) & at.mask() != 0);
         let back = plan_write(part, &identity.candidates, &changed, &now);
         for form in back.map(|plan| plan.forms).unwrap_or_default() {
-            self.send_status_form(&form, Persistence::Volatile)?;
+            self.send_surely(&form, Persistence::Volatile)?;
         }
+        sent?;
         Ok(Some(taken))
     }
 
     fn reads_vary(&mut self, at: u32) -> Result<bool, SessionError> {
         let len = BLOCK_BYTES.min(self.flash_bytes().saturating_sub(at));
-        let first = self.flash_md5(at, len)?;
+        let read = |session: &mut Self| session.look(|session| session.flash_md5(at, len));
+        let first = read(self)?;
         for _ in 1..READINGS {
-            if self.flash_md5(at, len)? != first {
+            if read(self)? != first {
                 return Ok(true);
             }
         }

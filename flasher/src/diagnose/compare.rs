@@ -61,8 +61,10 @@ impl Session {
         let mut blank_sectors = 0;
         for sector in &sectors {
             let len = sector.end - sector.start;
-            blank_sectors +=
-                u32::from(Digest(self.flash_md5(sector.start, len)?) == Digest::of_erased(len));
+            blank_sectors += u32::from(
+                Digest(self.look(|session| session.flash_md5(sector.start, len))?)
+                    == Digest::of_erased(len),
+            );
         }
         let Some(sector) = sectors.first() else {
             // The block differed and its sectors do not: reads vary.
@@ -86,7 +88,9 @@ impl Session {
         let mut at = range.start;
         while at < range.end {
             let end = ((at / step + 1) * step).min(range.end);
-            if Digest(self.flash_md5(at, end - at)?) != Digest::of(bytes_of(image, &(at..end))) {
+            if Digest(self.look(|session| session.flash_md5(at, end - at))?)
+                != Digest::of(bytes_of(image, &(at..end)))
+            {
                 found.push(at..end);
             }
             at = end;
@@ -97,7 +101,7 @@ impl Session {
     fn pattern(&mut self, image: &Image, sector: &Range<u32>) -> Result<Pattern, ReadError> {
         let len = sector.end - sector.start;
         let held = self.read_flash(sector.start, len, &mut |_| {})?;
-        if Digest(self.flash_md5(sector.start, len)?) != Digest::of(&held) {
+        if Digest(self.look(|session| session.flash_md5(sector.start, len))?) != Digest::of(&held) {
             return Ok(Pattern::Varying);
         }
         Ok(classify(&held, image, sector))

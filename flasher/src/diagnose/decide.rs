@@ -101,8 +101,14 @@ fn byte_program(evidence: &Evidence) -> Option<Diagnosis> {
 }
 
 fn individual_locks(evidence: &Evidence) -> Option<Diagnosis> {
-    let rules =
-        |state: &&PartState| state.now == Protected::ByLocks && state.locked_unit != Some(false);
+    let touches = |state: &PartState| {
+        let target = evidence.written.clone().unwrap_or(0..u32::MAX);
+        let mut known = state.locked_ranges.iter().peekable();
+        known.peek().is_none() || known.any(|range| intersection(range, &target).is_some())
+    };
+    let rules = |state: &&PartState| {
+        state.now == Protected::ByLocks && state.locked_unit != Some(false) && touches(state)
+    };
     let state = evidence.parts.iter().find(rules)?;
     if works(evidence) {
         return None;
@@ -133,6 +139,11 @@ fn register_bits(evidence: &Evidence) -> Option<Diagnosis> {
     let state = evidence.parts.iter().find(covers)?;
     let all = evidence.parts.iter().all(|state| covers(&state));
     let confidence = if all { Confidence::High } else { Confidence::Medium };
+    let confidence = match evidence.cure {
+        Some(true) => Confidence::High,
+        Some(false) => Confidence::Low,
+        None => confidence,
+    };
     let mut diagnosis = conclude(Cause::RegisterBits, confidence, Remedy::ProtectClear);
     diagnosis.evidence.extend(bits_finding(state));
     if !all {
@@ -294,6 +305,7 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
     }
     let Some(scratch) = &evidence.scratch else { return };
     let sector = scratch.sector;
+    let cure = evidence.cure.map(|works| Finding::CureTried { sector, works });
     diagnosis.evidence.push(if scratch.works() {
         Finding::SectorWorks { sector }
     } else if scratch.erased && !scratch.refused() {
@@ -301,6 +313,7 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
     } else {
         Finding::EraseRefused { sector, latch_kept: scratch.latch_kept }
     });
+    diagnosis.evidence.extend(cure);
 }
 
 #[cfg(test)]
@@ -315,6 +328,7 @@ mod tests {
             then: now.clone(),
             now,
             locked_unit: None,
+            locked_ranges: Vec::new(),
             registers_locked: None,
             bits: Vec::new(),
             overlaps: Vec::new(),

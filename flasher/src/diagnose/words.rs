@@ -107,9 +107,20 @@ impl fmt::Display for Finding {
                 write!(f, "sector {sector:#x} erased and did not program")
             }
             Self::SectorWorks { sector } => write!(f, "sector {sector:#x} erased and programmed"),
+            Self::CureTried { sector, works: true } => write!(
+                f,
+                "with the protection lifted in the volatile registers only, sector {sector:#x} \
+                 erased and programmed: the cure works"
+            ),
+            Self::CureTried { sector, works: false } => write!(
+                f,
+                "with the protection lifted in the volatile registers, sector {sector:#x} still \
+                 did not take a write"
+            ),
             Self::RomEntersQpi { part } => write!(
                 f,
-                "on {part}, 35h enters the four-line mode, so the ROM loader cannot write it"
+                "on {part}, 35h enters the four-line mode, so the ROM loader's own write would hang; \
+                 `flasher write` goes around it"
             ),
             Self::UnknownPart => f.write_str("the part is not in the catalogue"),
         }
@@ -127,9 +138,11 @@ fn write_ranges(f: &mut fmt::Formatter<'_>, ranges: &[std::ops::Range<u32>]) -> 
     Ok(())
 }
 
-impl fmt::Display for Remedy {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(match self {
+impl Remedy {
+    /// In words.
+    #[must_use]
+    pub const fn text(self) -> &'static str {
+        match self {
             Self::ProtectClear => "flasher protect clear",
             Self::StatusRewrite => {
                 "flasher status write 0 --burst, then flash again; if the board boots in QIO mode \
@@ -149,7 +162,13 @@ impl fmt::Display for Remedy {
             Self::OtherProgrammer => "use a programmer that knows this part, or another part",
             Self::Probe => "flasher doctor --probe ADDRESS, with the address of a spare sector",
             Self::None => "nothing has to be done",
-        })
+        }
+    }
+}
+
+impl fmt::Display for Remedy {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.text())
     }
 }
 

@@ -84,7 +84,7 @@ impl Session {
     /// looked at are not 0xFF.
     pub fn erase_chip(&mut self) -> Result<EraseReport, EraseError> {
         let limit = CHIP_LIMIT_PER_MIB * (self.flash_bytes() >> 20).max(1);
-        let busy = self.erase_instruction(&Instruction::new(opcode::ERASE_CHIP), limit)?;
+        let busy = self.erase_surely(&Instruction::new(opcode::ERASE_CHIP), limit)?;
         let not_busy = u32::from(busy.is_zero());
         let report = EraseReport { instructions: 1, not_busy, busy };
         let latch_kept = self.latch_is_set()?;
@@ -120,7 +120,7 @@ impl Session {
         let mut at = offset;
         while at < end {
             let (code, bytes, limit) = step(at, end);
-            let busy = self.erase_instruction(&Instruction::new(code).at(at), limit)?;
+            let busy = self.erase_surely(&Instruction::new(code).at(at), limit)?;
             report.instructions += 1;
             report.not_busy += u32::from(busy.is_zero());
             report.busy += busy;
@@ -137,7 +137,8 @@ impl Session {
     }
 
     fn latch_is_set(&mut self) -> Result<bool, SessionError> {
-        Ok(self.read_flash_register(opcode::READ_STATUS)? & STATUS_WEL != 0)
+        let status = self.look(|session| session.read_flash_register(opcode::READ_STATUS))?;
+        Ok(status & STATUS_WEL != 0)
     }
 
     /// Looks into ranges whose erase took no time: the line may have been slower than the flash.
@@ -164,7 +165,7 @@ impl Session {
     fn looks_blank(&mut self, range: &Range<u32>) -> Result<bool, SessionError> {
         let len = range.end - range.start;
         if len <= BLOCK_BYTES {
-            let digest = Digest(self.flash_md5(range.start, len)?);
+            let digest = Digest(self.look(|session| session.flash_md5(range.start, len))?);
             return Ok(digest == Digest::of_erased(len));
         }
         // Bootloader, partition table, NVS and application begin in the first 64 KiB.
@@ -173,10 +174,11 @@ impl Session {
         for at in usual.chain(spread).filter(|at| *at < len) {
             let request = Request::ReadFlashSlow { offset: range.start + at, len: SAMPLE_BYTES };
             let blank = if self.dialect() == Dialect::Rom {
-                let response = self.command(&request, COMMAND_TIMEOUT)?;
+                let response = self.repeat(|session| session.command(&request, COMMAND_TIMEOUT))?;
                 response.payload.iter().take(SAMPLE_BYTES as usize).all(|byte| *byte == 0xff)
             } else {
-                let digest = Digest(self.flash_md5(range.start + at, SECTOR_BYTES)?);
+                let digest =
+                    Digest(self.look(|session| session.flash_md5(range.start + at, SECTOR_BYTES))?);
                 digest == Digest::of_erased(SECTOR_BYTES)
             };
             if !blank {

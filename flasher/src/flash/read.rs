@@ -7,6 +7,7 @@ use esp_protocol::{
     response::Dialect,
 };
 
+use super::SECTOR_BYTES;
 use crate::{
     progress::{Observer, Phase, Progress},
     session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Step},
@@ -32,9 +33,13 @@ pub enum ReadError {
         /// Size of the flash in bytes.
         flash_bytes: u32,
     },
-    /// A stub's digest is not that of the bytes received.
-    #[error("the bytes that arrived are not those that the stub sent (MD5 differs); read again")]
+    /// The chip's digest is not that of the bytes received: the line is bad, or the flash reads
+    /// differently every time.
+    #[error("the bytes that arrived do not have the digest that the chip computes; read again")]
     Damaged,
+    /// The flash does not answer any more, so what was read is the level of a dead line.
+    #[error("the flash does not answer: its id reads as {0:02x?}")]
+    Absent([u8; 3]),
 }
 
 impl Session {
@@ -59,6 +64,31 @@ impl Session {
         }
     }
 
+    /// As [`Self::read_flash`], proven by digests piece by piece, each read again if need be.
+    ///
+    /// # Errors
+    ///
+    /// [`ReadError`]; [`ReadError::Damaged`] if a piece does not read twice alike.
+    pub fn read_flash_surely(
+        &mut self,
+        offset: u32,
+        len: u32,
+        observer: Observer<'_>,
+    ) -> Result<Vec<u8>, ReadError> {
+        let flash_bytes = self.flash_bytes();
+        let end = offset.checked_add(len).filter(|end| *end <= flash_bytes);
+        let end = end.ok_or(ReadError::Range { offset, len, flash_bytes })?;
+        let mut data = Vec::with_capacity(len as usize);
+        let mut at = offset;
+        while at < end {
+            let next = (at / SECTOR_BYTES + 1).saturating_mul(SECTOR_BYTES).min(end);
+            data.extend(self.read_proven(at, next - at)?);
+            at = next;
+            report(observer, offset, data.len(), len);
+        }
+        Ok(data)
+    }
+
     fn read_slow(
         &mut self,
         offset: u32,
@@ -71,7 +101,7 @@ impl Session {
             let done = u32::try_from(data.len()).unwrap_or(len);
             let part = READ_SLOW_BYTES_MAX.min(len - done);
             let request = Request::ReadFlashSlow { offset: offset + done, len: part };
-            let response = self.command(&request, COMMAND_TIMEOUT)?;
+            let response = self.repeat(|session| session.command(&request, COMMAND_TIMEOUT))?;
             let bytes = response.payload.get(..part as usize).ok_or(SessionError {
                 step: Step::Command(request.opcode()),
                 cause: Cause::Payload { expected: part as usize, got: response.payload.len() },

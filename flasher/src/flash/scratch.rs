@@ -12,6 +12,10 @@ use crate::{
 
 const ERASE_LIMIT: Duration = Duration::from_secs(3);
 const PROGRAM_LIMIT: Duration = Duration::from_secs(1);
+/// Rounds of putting the content back on a bad line.
+const RESTORES_MAX: u32 = 4;
+const DATA_BYTES_BAD_LINE: usize = 16;
+const WORD_BYTES: u32 = 4;
 /// Every bit line both ways.
 const TEST_PATTERN: [u8; 4] = [0x5a, 0xa5, 0x0f, 0xf0];
 
@@ -39,6 +43,21 @@ pub struct ScratchReport {
 }
 
 impl ScratchReport {
+    /// Of an erase that took no time and left what was there.
+    #[must_use]
+    pub const fn refused_erase(sector: u32, latch_kept: bool) -> Self {
+        Self {
+            sector,
+            was_blank: false,
+            erase_busy: Duration::ZERO,
+            latch_kept,
+            erased: false,
+            programmed: None,
+            word: None,
+            restored: true,
+        }
+    }
+
     /// Erase and program both work.
     #[must_use]
     pub fn works(&self) -> bool {
@@ -55,19 +74,25 @@ impl ScratchReport {
 }
 
 impl Session {
-    /// Programs up to one page's bytes by page program; blank bytes are left out.
+    /// Programs up to one page's bytes by page program; blank bytes are left out. On a bad line a
+    /// program is sent again: the same bytes over the same bytes change nothing.
     ///
     /// # Errors
     ///
     /// As [`Session::write_enable`] and [`Session::wait_flash_ready`].
     pub fn program_bytes(&mut self, address: u32, bytes: &[u8]) -> Result<(), SessionError> {
-        for (at, part) in (address..).step_by(DATA_BYTES_MAX).zip(bytes.chunks(DATA_BYTES_MAX)) {
+        // Short requests have a better chance on a bad line.
+        let step = if self.line_was_bad() { DATA_BYTES_BAD_LINE } else { DATA_BYTES_MAX };
+        for (at, part) in (address..).step_by(step).zip(bytes.chunks(step)) {
             if part.iter().all(|byte| *byte == 0xff) {
                 continue;
             }
-            self.write_enable()?;
-            self.spi(&Instruction::new(opcode::PAGE_PROGRAM).at(at).writing(part))?;
-            self.wait_flash_ready(PROGRAM_LIMIT)?;
+            let program = Instruction::new(opcode::PAGE_PROGRAM).at(at).writing(part);
+            self.repeat::<(), SessionError>(|session| {
+                session.write_enable()?;
+                session.spi_careful(&program)?;
+                session.wait_flash_ready(PROGRAM_LIMIT).map(drop)
+            })?;
         }
         Ok(())
     }
@@ -77,15 +102,15 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// [`ReadError`]; the sector may then be blank.
+    /// [`ReadError::Damaged`] if its content cannot be read for certain, so that it could not be put
+    /// back: nothing was changed then. After another error the sector may be blank.
     pub fn try_sector(&mut self, sector: u32) -> Result<ScratchReport, ReadError> {
-        let old = self.read_flash(sector, SECTOR_BYTES, &mut |_| {})?;
+        let old = self.read_proven(sector, SECTOR_BYTES)?;
         let was_blank = is_blank(&old);
-        let erase = Instruction::new(opcode::ERASE_SECTOR).at(sector);
-        let erase_busy = self.erase_instruction(&erase, ERASE_LIMIT)?;
-        let status = self.read_flash_register(opcode::READ_STATUS)?;
+        let erase_busy = self.erase_sector(sector)?;
+        let status = self.look(|session| session.read_flash_register(opcode::READ_STATUS))?;
         let latch_kept = status & STATUS_WEL != 0;
-        let erased = is_blank(&self.read_flash(sector, SECTOR_BYTES, &mut |_| {})?);
+        let erased = is_blank(&self.read_carefully(sector, SECTOR_BYTES)?);
         let refused = erase_busy.is_zero() && (latch_kept || !erased);
         let mut report = ScratchReport {
             sector,
@@ -98,20 +123,28 @@ impl Session {
             restored: refused,
         };
         if refused {
-            self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
+            self.repeat(|session| session.spi(&Instruction::new(opcode::WRITE_DISABLE)))?;
             return Ok(report);
         }
         if erased {
             self.program_bytes(sector, &TEST_PATTERN)?;
-            let word: [u8; 4] =
-                self.read_flash(sector, 4, &mut |_| {})?.try_into().unwrap_or_default();
+            let word = self.read_carefully(sector, WORD_BYTES)?.try_into().unwrap_or_default();
             report.word = Some(word);
             report.programmed = Some(word == TEST_PATTERN);
         }
-        self.erase_instruction(&erase, ERASE_LIMIT)?;
-        self.program_bytes(sector, &old)?;
-        report.restored = self.read_flash(sector, SECTOR_BYTES, &mut |_| {})? == old;
+        for _ in 0..RESTORES_MAX {
+            self.erase_sector(sector)?;
+            self.program_bytes(sector, &old)?;
+            report.restored = self.read_carefully(sector, SECTOR_BYTES)? == old;
+            if report.restored || !self.line_was_bad() {
+                break;
+            }
+        }
         Ok(report)
+    }
+
+    fn erase_sector(&mut self, sector: u32) -> Result<Duration, SessionError> {
+        self.erase_surely(&Instruction::new(opcode::ERASE_SECTOR).at(sector), ERASE_LIMIT)
     }
 }
 

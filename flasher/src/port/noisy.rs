@@ -129,6 +129,14 @@ impl<P: Port> Port for NoisyPort<P> {
         self.inner.set_lines(lines)
     }
 
+    fn has_served_lines(&self) -> bool {
+        self.inner.has_served_lines()
+    }
+
+    fn has_rate(&self) -> bool {
+        self.inner.has_rate()
+    }
+
     fn set_baud(&mut self, baud: u32) -> Result<(), PortError> {
         self.inner.set_baud(baud)
     }

@@ -9,10 +9,11 @@ use std::{
 use nix::fcntl::{FcntlArg, OFlag, fcntl};
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 
-use super::{Lines, Port, PortError};
+use super::{Lines, Port, PortError, WRITE_STALL_MAX};
 
-/// A write that moves no byte for so long has failed.
-const WRITE_STALL_MAX: Duration = Duration::from_secs(5);
+/// How long to look for an answer before sleeping, if the last one came as soon as [`QUICK`].
+const LOOK: Duration = Duration::from_micros(100);
+const QUICK: Duration = Duration::from_micros(200);
 /// One step of waiting inside a read, so that a deadline is met.
 const READ_STEP_MAX: Duration = Duration::from_millis(100);
 
@@ -21,6 +22,8 @@ pub struct SerialPort {
     name: String,
     tty: TTYPort,
     opened: Instant,
+    /// The last answer came so soon that looking for it beats sleeping.
+    is_quick: bool,
 }
 
 impl SerialPort {
@@ -37,9 +40,23 @@ impl SerialPort {
             .open_native()
             .map_err(|error| open(error.into()))?;
         set_nonblocking(&tty).map_err(|errno| open(errno.into()))?;
-        let mut port = Self { name: path.to_owned(), tty, opened: Instant::now() };
+        let mut port = Self { name: path.to_owned(), tty, opened: Instant::now(), is_quick: false };
         port.flush_input()?;
         Ok(port)
+    }
+}
+
+impl SerialPort {
+    /// Looks for a quick answer until `until`, where sleeping would take longer: a PTY's other side
+    /// answers in less than it takes to wake a processor up.
+    fn look(&self, until: Duration) {
+        while self.is_quick && self.now() < until {
+            if !matches!(self.tty.bytes_to_read(), Ok(0)) {
+                return;
+            }
+            // The other side may need this very processor.
+            std::thread::yield_now();
+        }
     }
 }
 
@@ -77,6 +94,8 @@ impl Port for SerialPort {
 
     fn read(&mut self, out: &mut Vec<u8>, deadline: Duration) -> Result<usize, PortError> {
         let mut buffer = [0; 4096];
+        let start = self.now();
+        self.look(start + LOOK);
         loop {
             // The timeout is rounded up: a step of zero would spin.
             let left = deadline.saturating_sub(self.now()).max(Duration::from_millis(1));
@@ -84,6 +103,7 @@ impl Port for SerialPort {
             match self.tty.read(&mut buffer) {
                 Ok(0) => return Err(io::Error::from(ErrorKind::UnexpectedEof).into()),
                 Ok(count) => {
+                    self.is_quick = self.now().saturating_sub(start) < QUICK;
                     out.extend_from_slice(&buffer[..count]);
                     return Ok(count);
                 }

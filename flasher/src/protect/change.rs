@@ -3,13 +3,15 @@
 //! Order: old values to the journal; a volatile trial, proven in a blank sector, where the part
 //! has 50h; then the non-volatile writes, each read back. Nothing is written that changes nothing.
 
-use std::{io, ops::Range};
+use std::{io, ops::Range, time::Duration};
 
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use spi_nor::part::{BitKind, Part, RegisterName};
 
 use super::{
     forms::{PlanError, RegisterChange, WritePlan, plan_write},
+    journal::{Journal, KeepJournal, LockChange},
+    locks::{has_block_register, lock_opener},
     plan::cleared,
     range::{Protected, decode},
     registers::{Registers, register_label},
@@ -18,13 +20,19 @@ use crate::{
     flash::{ReadError, SECTOR_BYTES},
     identity::Identity,
     session::{Session, SessionError},
-    spi::{Instruction, opcode},
+    spi::Instruction,
     status::{Persistence, StatusForm},
     write::Digest,
 };
 
 /// Blank sectors are looked for in so many places.
 const BLANK_TRIES: u32 = 16;
+
+/// Rounds of putting stored registers right on a bad line.
+const SETTLE_ROUNDS: u32 = 3;
+const SETTLE_TIME: Duration = Duration::from_mins(2);
+/// A flash is back from its software reset by then (30 us on most parts).
+const RESET_TIME: Duration = Duration::from_millis(1);
 
 /// Whether to try a change in the volatile registers first.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -52,27 +60,11 @@ pub enum TrialOutcome {
     Proven(u32),
 }
 
-/// What is kept of the state before a change: enough to go back.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Journal {
-    /// Version of this form: 1.
-    pub version: u32,
-    /// JEDEC id of the flash.
-    pub jedec: [u8; 3],
-    /// The part by whose rules the change was planned.
-    pub part: String,
-    /// Values before.
-    pub before: Registers,
-    /// Values that were to be written.
-    pub wanted: Registers,
-}
-
 /// What a change did.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize)]
 pub struct ChangeReport {
-    /// The part by whose rules it was planned.
-    pub part: String,
+    /// The part by whose rules it was planned; none if it is not in the catalogue.
+    pub part: Option<String>,
     /// Registers before.
     pub before: Registers,
     /// Registers after, as read.
@@ -85,8 +77,27 @@ pub struct ChangeReport {
     pub trial: TrialOutcome,
     /// All individual locks were opened by 98h; they close again at the next flash reset.
     pub locks_opened: bool,
+    /// The block protection register, on a part that has one.
+    pub locks: Option<LockChange>,
     /// Protected now.
     pub protected: Protected,
+}
+
+impl ChangeReport {
+    /// Nothing was written.
+    pub(super) fn unchanged(part: &Part, now: &Registers) -> Self {
+        Self {
+            part: Some(part.name.clone()),
+            before: now.clone(),
+            after: now.clone(),
+            changes: Vec::new(),
+            sent: Vec::new(),
+            trial: TrialOutcome::Skipped,
+            locks_opened: false,
+            locks: None,
+            protected: decode(part, now),
+        }
+    }
 }
 
 /// A change failed.
@@ -132,13 +143,18 @@ pub enum ChangeError {
     /// 98h did not open the locks: they are frozen until the next power cycle, or for good.
     #[error("the individual locks stay closed after 98h: they are frozen")]
     LocksFrozen,
+    /// The journal is of another flash.
+    #[error("the journal is of a flash with id {journal:02x?}, and this one is {found:02x?}")]
+    OtherFlash {
+        /// Id in the journal.
+        journal: [u8; 3],
+        /// Id that answers.
+        found: [u8; 3],
+    },
     /// The part is not in the catalogue, or its registers cannot be read safely.
     #[error("the rules of this part are not known")]
     UnknownPart,
 }
-
-/// Takes the journal before the first write.
-pub type KeepJournal<'a> = &'a mut dyn FnMut(&Journal) -> io::Result<()>;
 
 impl Session {
     /// Lifts every protection that registers or individual locks put on the array. Keeps QE and
@@ -156,7 +172,7 @@ impl Session {
         let mut failure = ChangeError::UnknownPart;
         let mut open = false;
         for part in &identity.candidates {
-            let now = self.read_registers(identity, part)?;
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
             let state = decode(part, &now);
             if state == Protected::Range(0..0) {
                 open = true;
@@ -165,7 +181,7 @@ impl Session {
             if state == Protected::ByLocks
                 && let Some(unlock) = lock_opener(part)
             {
-                if self.read_lock(part, 0)? == Some(false) {
+                if self.look_twice(|session| session.any_lock_is_set(part))? == Some(false) {
                     open = true;
                     continue;
                 }
@@ -199,31 +215,67 @@ impl Session {
         trial: Trial,
         journal: KeepJournal<'_>,
     ) -> Result<ChangeReport, ChangeError> {
-        let before = self.read_registers(identity, part)?;
+        let before = self.look_twice(|session| session.read_registers(identity, part))?;
         let plan = plan_write(part, &identity.candidates, &before, wanted)?;
-        let mut report = ChangeReport {
-            part: part.name.clone(),
-            before: before.clone(),
-            after: before.clone(),
-            changes: plan.changes.clone(),
-            sent: Vec::new(),
-            trial: TrialOutcome::Skipped,
-            locks_opened: false,
-            protected: decode(part, &before),
-        };
+        let mut report = ChangeReport::unchanged(part, &before);
+        report.changes.clone_from(&plan.changes);
         if plan.forms.is_empty() {
             return Ok(report);
         }
-        keep(identity, part, &before, wanted, journal)?;
+        let entry = Journal::of_part(identity, part, &before, wanted);
+        journal(&entry).map_err(ChangeError::Journal)?;
         report.trial = self.try_out(identity, part, &plan, (&before, wanted), trial)?;
         for form in &plan.forms {
-            self.send_status_form(form, Persistence::NonVolatile)?;
+            self.send_surely(form, Persistence::NonVolatile)?;
             report.sent.push(form.clone());
         }
-        report.after = self.read_registers(identity, part)?;
+        self.settle(identity, part, wanted)?;
+        report.after = self.look_twice(|session| session.read_registers(identity, part))?;
         report.protected = decode(part, &report.after);
         taken(part, &plan, &report.after, false)?;
         Ok(report)
+    }
+
+    /// On a line that was bad, brings the stored registers to `wanted`, whatever happened to them.
+    ///
+    /// A damaged request can make the ROM write the registers: the MD5 command (13h) and the one
+    /// that protects the whole chip (12h) differ in one bit (ROM-FACTS 5.5). Volatile values hide
+    /// what is stored, so the flash's software reset loads that first.
+    pub(crate) fn settle(
+        &mut self,
+        identity: &Identity,
+        part: &Part,
+        wanted: &Registers,
+    ) -> Result<(), ChangeError> {
+        if !self.line_was_bad() {
+            return Ok(());
+        }
+        self.with_time(SETTLE_TIME, |session| session.settle_in_rounds(identity, part, wanted))
+    }
+
+    fn settle_in_rounds(
+        &mut self,
+        identity: &Identity,
+        part: &Part,
+        wanted: &Registers,
+    ) -> Result<(), ChangeError> {
+        for _ in 0..SETTLE_ROUNDS {
+            let reset = part.instructions.reset_enable.iter().zip(&part.instructions.reset);
+            if let Some((enable, reset)) = reset.into_iter().next() {
+                self.spi(&Instruction::new(*enable))?;
+                self.spi(&Instruction::new(*reset))?;
+                self.port().wait(RESET_TIME);
+            }
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
+            let plan = plan_write(part, &identity.candidates, &now, wanted)?;
+            if plan.forms.is_empty() {
+                break;
+            }
+            for form in &plan.forms {
+                self.send_surely(form, Persistence::NonVolatile)?;
+            }
+        }
+        Ok(())
     }
 
     /// The volatile trial.
@@ -241,17 +293,21 @@ impl Session {
         if !is_volatile(part, plan) {
             return Ok(TrialOutcome::NotPossible);
         }
+        let mut sent = Ok(());
         for form in &plan.forms {
-            self.send_status_form(form, Persistence::Volatile)?;
+            sent = sent.and_then(|()| self.send_surely(form, Persistence::Volatile));
         }
-        let outcome = self.prove(identity, part, plan, (before, wanted), trial);
+        let outcome = sent
+            .map_err(ChangeError::from)
+            .and_then(|()| self.prove(identity, part, plan, (before, wanted), trial));
         if outcome.is_err() {
-            let now = self.read_registers(identity, part)?;
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
             // Bits that the volatile write does not reach have not changed.
             let back = plan_write(part, &identity.candidates, &now, before);
             for form in back.map(|plan| plan.forms).unwrap_or_default() {
-                self.send_status_form(&form, Persistence::Volatile)?;
+                self.send_surely(&form, Persistence::Volatile)?;
             }
+            self.settle(identity, part, before)?;
         }
         outcome
     }
@@ -264,7 +320,7 @@ impl Session {
         (before, wanted): (&Registers, &Registers),
         trial: Trial,
     ) -> Result<TrialOutcome, ChangeError> {
-        let now = self.read_registers(identity, part)?;
+        let now = self.look_twice(|session| session.read_registers(identity, part))?;
         taken(part, plan, &now, true)?;
         let sector = match trial {
             Trial::Sector(sector) => Some(sector / SECTOR_BYTES * SECTOR_BYTES),
@@ -292,7 +348,11 @@ impl Session {
         // Images begin at the bottom: the end is more likely blank.
         for index in (0..count).rev().take(BLANK_TRIES as usize) {
             let sector = old.start + index * SECTOR_BYTES;
-            if !new.contains(&sector) && Digest(self.flash_md5(sector, SECTOR_BYTES)?) == erased {
+            if new.contains(&sector) {
+                continue;
+            }
+            let digest = self.look_twice(|session| session.flash_md5(sector, SECTOR_BYTES))?;
+            if Digest(digest) == erased {
                 return Ok(Some(sector));
             }
         }
@@ -307,71 +367,25 @@ impl Session {
         unlock: u8,
         journal: KeepJournal<'_>,
     ) -> Result<ChangeReport, ChangeError> {
-        keep(identity, part, now, now, journal)?;
-        self.write_enable()?;
-        self.spi(&Instruction::new(unlock))?;
-        self.spi(&Instruction::new(opcode::WRITE_DISABLE))?;
-        if self.read_lock(part, 0)? == Some(true) {
-            return Err(ChangeError::LocksFrozen);
+        let mut entry = Journal::of_part(identity, part, now, now);
+        let mut report = ChangeReport::unchanged(part, now);
+        if has_block_register(part) {
+            let old = self.look_twice(|session| session.read_block_locks(part))?;
+            let before = old.locked_ranges(part);
+            report.locks = Some(LockChange { before, after: Vec::new() });
+            entry.locks = Some(old);
         }
-        Ok(ChangeReport {
-            part: part.name.clone(),
-            before: now.clone(),
-            after: now.clone(),
-            changes: Vec::new(),
-            sent: vec![StatusForm { opcode: unlock, data: Vec::new() }],
-            trial: TrialOutcome::Skipped,
-            locks_opened: true,
-            protected: Protected::Range(0..0),
-        })
+        journal(&entry).map_err(ChangeError::Journal)?;
+        self.open_all_locks(part, unlock)?;
+        report.sent = vec![StatusForm { opcode: unlock, data: Vec::new() }];
+        report.locks_opened = true;
+        report.protected = Protected::Range(0..0);
+        Ok(report)
     }
-
-    /// Puts the registers of a journal back, by the rules of its part or of another part with the
-    /// same id, whichever the flash obeys.
-    ///
-    /// # Errors
-    ///
-    /// [`ChangeError`]; [`ChangeError::UnknownPart`] if the journal is of another flash.
-    pub fn restore_registers(
-        &mut self,
-        identity: &Identity,
-        kept: &Journal,
-        journal: KeepJournal<'_>,
-    ) -> Result<ChangeReport, ChangeError> {
-        let mut failure = ChangeError::UnknownPart;
-        if identity.id.jedec != kept.jedec {
-            return Err(failure);
-        }
-        let (named, others): (Vec<&Part>, Vec<&Part>) =
-            identity.candidates.iter().partition(|part| part.name == kept.part);
-        for part in named.into_iter().chain(others) {
-            match self.change_registers(identity, part, &kept.before, Trial::Skip, journal) {
-                Err(error @ (ChangeError::Plan(_) | ChangeError::NotTaken { .. })) => {
-                    failure = error;
-                }
-                other => return other,
-            }
-        }
-        Err(failure)
-    }
-}
-
-/// The opcode that opens all locks, on a part where no register write switches them off.
-fn lock_opener(part: &Part) -> Option<u8> {
-    let locks = part.individual_locks.as_ref()?;
-    let reachable =
-        locks.select_bit.as_deref().and_then(|name| part.find_bit(name)).is_some_and(|at| {
-            part.bits().any(|(place, bit)| place == at && bit.kind != BitKind::Otp)
-                && part
-                    .status_write
-                    .iter()
-                    .any(|form| form.to.iter().any(|to| to.register() == Some(at.register)))
-        });
-    if reachable { None } else { locks.global_unlock.first().copied() }
 }
 
 /// 50h reaches every bit that changes.
-fn is_volatile(part: &Part, plan: &WritePlan) -> bool {
+pub(crate) fn is_volatile(part: &Part, plan: &WritePlan) -> bool {
     !part.instructions.write_enable_volatile.is_empty()
         && plan.changes.iter().all(|change| {
             let volatile = part.mask_where(change.register, |bit| bit.kind == BitKind::NvVolatile);
@@ -388,21 +402,4 @@ fn taken(part: &Part, plan: &WritePlan, read: &Registers, trial: bool) -> Result
         }
     }
     Ok(())
-}
-
-fn keep(
-    identity: &Identity,
-    part: &Part,
-    before: &Registers,
-    wanted: &Registers,
-    journal: KeepJournal<'_>,
-) -> Result<(), ChangeError> {
-    let entry = Journal {
-        version: 1,
-        jedec: identity.id.jedec,
-        part: part.name.clone(),
-        before: before.clone(),
-        wanted: wanted.clone(),
-    };
-    journal(&entry).map_err(ChangeError::Journal)
 }

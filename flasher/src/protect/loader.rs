@@ -67,7 +67,10 @@ pub struct GuardReport {
     pub after: Registers,
     /// The loader lifted a write protection that was in force.
     pub protection_lifted: bool,
-    /// QE was lost and written back by these instructions.
+    /// The loader has set a write protection that was not there: `FLASH_DEFL_END`, which on a bad
+    /// line an MD5 request turns into by one flipped bit (13h, 12h).
+    pub protection_set: bool,
+    /// QE was lost, or a protection was set, and these instructions undid it.
     pub restored: Vec<StatusForm>,
     /// QE was lost and is still off.
     pub quad_enable_lost: bool,
@@ -77,7 +80,10 @@ impl GuardReport {
     /// Nothing worth telling happened.
     #[must_use]
     pub fn is_quiet(&self) -> bool {
-        !self.protection_lifted && self.restored.is_empty() && !self.quad_enable_lost
+        !self.protection_lifted
+            && !self.protection_set
+            && self.restored.is_empty()
+            && !self.quad_enable_lost
     }
 }
 
@@ -108,7 +114,8 @@ impl Guard {
         self.before.is_none()
     }
 
-    /// Reads the registers again and writes QE back if the loader cleared it.
+    /// Reads the registers again; writes QE back if the loader cleared it, and the protection bits
+    /// if it has set them.
     ///
     /// # Errors
     ///
@@ -120,6 +127,7 @@ impl Guard {
                 before: Registers::default(),
                 after: Registers::default(),
                 protection_lifted: false,
+                protection_set: false,
                 restored: Vec::new(),
                 quad_enable_lost: false,
             });
@@ -129,27 +137,34 @@ impl Guard {
         let quad = part.quad_enable_bit.as_deref();
         let is_on =
             |registers: &Registers| quad.is_some_and(|name| registers.bit(part, name) == Some(1));
-        if is_on(before) && !is_on(&after) {
-            let mut wanted = after.clone();
-            if let Some(name) = quad {
-                wanted.set_bit(part, name, true);
-            }
-            if let Ok(plan) = plan_write(part, &self.identity.candidates, &after, &wanted) {
-                for form in plan.forms {
-                    session.send_status_form(&form, Persistence::NonVolatile)?;
-                    restored.push(form);
-                }
-                after = session.read_registers(&self.identity, part)?;
-            }
-        }
         let covers = |registers: &Registers| match decode(part, registers) {
             Protected::Range(range) => !range.is_empty(),
             Protected::ByLocks => true,
             Protected::Unknown => false,
         };
+        let protection_set = covers(&after) && !covers(before);
+        let mut wanted = after.clone();
+        if let Some(name) = quad.filter(|_| is_on(before)) {
+            wanted.set_bit(part, name, true);
+        }
+        if protection_set {
+            for name in part.protection.bit_names() {
+                wanted.set_bit(part, name, before.bit(part, name) == Some(1));
+            }
+        }
+        if wanted != after
+            && let Ok(plan) = plan_write(part, &self.identity.candidates, &after, &wanted)
+        {
+            for form in plan.forms {
+                session.send_surely(&form, Persistence::NonVolatile)?;
+                restored.push(form);
+            }
+            after = session.read_registers(&self.identity, part)?;
+        }
         Ok(GuardReport {
             part: Some(part.name.clone()),
             before: before.clone(),
+            protection_set,
             protection_lifted: covers(before) && !covers(&after),
             quad_enable_lost: is_on(before) && !is_on(&after),
             after,

@@ -92,6 +92,61 @@ pub struct Choice {
     pub range: Range<u32>,
     /// The bits that are 1, by name.
     pub bits: Vec<String>,
+    /// Those of them that can be set once and never cleared: this program never sets them.
+    pub one_time: Vec<String>,
+}
+
+/// A run of individual lock units.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct LockUnits {
+    /// First address.
+    pub start: u32,
+    /// One past the last.
+    pub end: u32,
+    /// Size of each unit in bytes.
+    pub unit_bytes: u32,
+}
+
+/// What parts can protect that share id and rules.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct PartChoices {
+    /// The parts.
+    pub parts: Vec<String>,
+    /// Ranges by register bits.
+    pub choices: Vec<Choice>,
+    /// Units that can be locked one by one.
+    pub lock_units: Vec<LockUnits>,
+    /// The register bit that puts individual locks in force; none if they always are, or the part
+    /// has none.
+    pub lock_select: Option<String>,
+}
+
+/// What each of `parts` can protect; parts with the same answer come together.
+#[must_use]
+pub fn choices_of_all(parts: &[Part]) -> Vec<PartChoices> {
+    let mut all: Vec<PartChoices> = Vec::new();
+    for part in parts {
+        let locks = part.individual_locks.as_ref();
+        let regions = locks.into_iter().flat_map(|locks| &locks.regions);
+        let lock_units =
+            regions.map(|r| LockUnits { start: r.start, end: r.end, unit_bytes: r.unit_bytes });
+        let found = PartChoices {
+            parts: vec![part.name.clone()],
+            choices: choices(part),
+            lock_units: lock_units.collect(),
+            lock_select: locks.and_then(|locks| locks.select_bit.clone()),
+        };
+        let same = |known: &&mut PartChoices| {
+            known.choices == found.choices
+                && known.lock_units == found.lock_units
+                && known.lock_select == found.lock_select
+        };
+        match all.iter_mut().find(same) {
+            Some(known) => known.parts.extend(found.parts),
+            None => all.push(found),
+        }
+    }
+    all
 }
 
 /// Bits tried at most: more would be no table of a person's.
@@ -118,8 +173,12 @@ pub fn choices(part: &Part) -> Vec<Choice> {
         match found.iter_mut().find(|choice| choice.range == range) {
             Some(known) if known.bits.len() > bits.len() => known.bits = bits,
             Some(_) => {}
-            None => found.push(Choice { range, bits }),
+            None => found.push(Choice { range, bits, one_time: Vec::new() }),
         }
+    }
+    for choice in &mut found {
+        let one_time = choice.bits.iter().filter(|name| is_one_time(part, name));
+        choice.one_time = one_time.cloned().collect();
     }
     found.sort_by_key(|choice| (choice.range.len(), choice.range.start));
     found

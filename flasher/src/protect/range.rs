@@ -1,6 +1,6 @@
 //! The protected range by the register bits.
 
-use std::ops::Range;
+use std::{fmt, ops::Range};
 
 use spi_nor::part::{Part, Protection, ProtectionRow};
 
@@ -20,6 +20,17 @@ pub enum Protected {
     ByLocks,
     /// A register that would decide was not read, or the rule is not known here.
     Unknown,
+}
+
+impl fmt::Display for Protected {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Range(range) if range.is_empty() => f.write_str("nothing"),
+            Self::Range(range) => write!(f, "{:#08x} to {:#08x}", range.start, range.end),
+            Self::ByLocks => f.write_str("by individual locks"),
+            Self::Unknown => f.write_str("unknown"),
+        }
+    }
 }
 
 /// Decodes `status` by the rules of `part`.

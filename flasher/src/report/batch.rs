@@ -125,6 +125,7 @@ fn word(outcome: Outcome) -> &'static str {
         Outcome::VerifyFailed => "FAILED, verify",
         Outcome::NoAnswer => "FAILED, no answer",
         Outcome::WrongChip => "FAILED, wrong chip or no flash",
+        Outcome::Unsupported => "FAILED, unsupported flash",
         Outcome::Port => "FAILED, port",
         Outcome::Failed => "FAILED",
     }

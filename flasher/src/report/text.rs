@@ -15,7 +15,7 @@ use esp32_flasher::{
     write::{Mismatch, WriteReport},
 };
 
-use super::{Event, batch, play};
+use super::{Event, batch, matrix, play};
 
 /// Writes `event` for a person.
 pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
@@ -52,6 +52,14 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Erased { offset, len, report, probably_refused } => {
             write_erased(out, *offset, *len, *report, *probably_refused)
         }
+        Event::PlainInstructions { part: Some(part) } => writeln!(
+            out,
+            "Writing by plain flash instructions: on {part}, 35h of the ROM loader's own write \
+             enters the four-line mode and would hang it"
+        ),
+        Event::PlainInstructions { part: None } => {
+            writeln!(out, "Writing by plain flash instructions")
+        }
         Event::Preflight { .. }
         | Event::Protection { .. }
         | Event::Choices { .. }
@@ -65,6 +73,12 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Step { step } => play::step(out, step),
         Event::Verdict { agrees, cause, assumption } => {
             play::verdict(out, *agrees, cause, *assumption)
+        }
+        Event::MatrixClients { clients, cases } => matrix::clients(out, clients, cases),
+        Event::MatrixCell { number, total, cell } => matrix::cell(out, *number, *total, cell),
+        Event::MatrixEnding { cell } => matrix::ending(out, cell),
+        Event::MatrixEnded { verdicts, table, endings } => {
+            matrix::ended(out, verdicts, (table, endings))
         }
         Event::Batch(event) => batch::write(out, event),
         Event::BatchEnded { summary, .. } => batch::write_summary(out, *summary),
@@ -179,7 +193,7 @@ fn write_written(
     offset: u32,
     report: &WriteReport,
 ) -> io::Result<()> {
-    let WriteReport { bytes, skipped, wire_bytes, elapsed, restarts, baud } = report;
+    let WriteReport { bytes, skipped, wire_bytes, elapsed, restarts, baud, digest: _ } = report;
     let seconds = elapsed.as_secs_f64();
     write!(
         out,

@@ -105,6 +105,9 @@ pub enum Cause {
     /// The user pressed Ctrl-C.
     #[error("interrupted")]
     Interrupted,
+    /// The SPI controller's registers do not hold what was sent.
+    #[error("the SPI controller was set up wrong: the line damages requests")]
+    SetUpDamaged,
     /// The SPI controller did not become idle.
     #[error("the SPI controller stays busy")]
     SpiBusy,
@@ -127,7 +130,10 @@ impl Cause {
     #[must_use]
     pub const fn is_line_trouble(&self) -> bool {
         match self {
-            Self::NoAnswer { .. } | Self::Restarted { .. } | Self::Payload { .. } => true,
+            Self::NoAnswer { .. }
+            | Self::Restarted { .. }
+            | Self::Payload { .. }
+            | Self::SetUpDamaged => true,
             Self::Refused { code } => matches!(
                 code,
                 ErrorCode::InvalidMessage

@@ -1,11 +1,13 @@
 //! Getting a loader back after noise, a reset, or a rate that the line does not carry.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use esp_protocol::{
     command::{Opcode, Request, SpiParameters},
     response::{Dialect, ErrorCode},
 };
+
+use crate::stub::Stub;
 
 use super::{BAUD_SETTLE, COMMAND_TIMEOUT, CONNECT_BAUD, Cause, Session, SessionError, Step};
 
@@ -15,7 +17,9 @@ const LADDER: [u32; 7] = [921_600, 460_800, 230_400, 115_200, 57_600, 38_400, 19
 const RESYNC_TRIES: u32 = 5;
 const RECONNECT_ATTEMPTS: u32 = 5;
 /// Repetitions of a request that is safe to repeat.
-const REPEATS: u32 = 4;
+const REPEATS: u32 = 6;
+/// The line may damage what brings the loader back, too.
+const RECOVERIES_MAX: u32 = 3;
 const LOOKS_MAX: u32 = 8;
 /// A loader that still waits for the rest of a damaged frame, or works on a command, needs so long.
 const QUIET: Duration = Duration::from_millis(20);
@@ -52,7 +56,28 @@ impl Session {
         Ok(last)
     }
 
-    /// Runs `work`, which must be safe to repeat, up to five times as long as the line is the
+    /// One look on a line that was good so far; what two looks agree on if it was not
+    /// ([`Self::look_twice`]).
+    ///
+    /// # Errors
+    ///
+    /// As [`Self::repeat`].
+    pub fn look<T, E>(&mut self, mut look: impl FnMut(&mut Self) -> Result<T, E>) -> Result<T, E>
+    where
+        T: PartialEq,
+        E: From<SessionError> + LineTrouble,
+    {
+        let found = self.repeat(&mut look)?;
+        if self.line_was_bad() { self.look_twice(look) } else { Ok(found) }
+    }
+
+    /// Something arrived damaged, or the loader had to be brought back.
+    #[must_use]
+    pub const fn line_was_bad(&self) -> bool {
+        self.damaged_count > 0 || self.recovery_count > 0
+    }
+
+    /// Runs `work`, which must be safe to repeat, up to seven times as long as the line is the
     /// trouble; brings the loader back in between.
     ///
     /// # Errors
@@ -79,12 +104,26 @@ impl Session {
     ///
     /// # Errors
     ///
-    /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub.
+    /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub that this session did not
+    /// start. One that it did start is uploaded again.
     pub fn recover(&mut self, slower: bool) -> Result<(), SessionError> {
+        for _ in 1..RECOVERIES_MAX {
+            match self.recover_once(slower) {
+                Err(error) if error.is_line_trouble() => {}
+                other => return other,
+            }
+        }
+        self.recover_once(slower)
+    }
+
+    fn recover_once(&mut self, slower: bool) -> Result<(), SessionError> {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
         self.discard_input()?;
-        let lower = LADDER.into_iter().find(|rate| *rate < self.baud).filter(|_| slower);
+        let lower = LADDER
+            .into_iter()
+            .find(|rate| *rate < self.baud)
+            .filter(|_| slower && self.port.has_rate());
         let dialect = self.dialect;
         if self.sync(RESYNC_TRIES)? && self.dialect == dialect {
             if let Some(rate) = lower {
@@ -121,6 +160,18 @@ impl Session {
         self.reconnect(rate.min(CONNECT_BAUD), self.dialect)
     }
 
+    /// It was connected before, so that it can be reset in the same way.
+    pub(crate) fn can_reconnect(&self) -> bool {
+        !self.strategies.is_empty()
+    }
+
+    /// Resets the chip and connects at the rate of the beginning.
+    pub(crate) fn connect_again(&mut self) -> Result<(), SessionError> {
+        let strategies = self.strategies.clone();
+        self.set_host_baud(self.baud.min(CONNECT_BAUD), Step::Connect)?;
+        self.connect(&strategies, RECONNECT_ATTEMPTS)
+    }
+
     /// Resets the chip and restores rate, flash connection and flash size.
     fn reconnect(&mut self, rate: u32, dialect: Dialect) -> Result<(), SessionError> {
         let flash_bytes = self.flash_bytes;
@@ -129,8 +180,10 @@ impl Session {
         self.set_host_baud(rate.min(CONNECT_BAUD), Step::Connect)?;
         self.connect(&strategies, RECONNECT_ATTEMPTS)?;
         if self.dialect != dialect {
-            let cause = Cause::StubLost;
-            return Err(SessionError { step: Step::Connect, cause });
+            let stub = self.stub.clone().filter(|_| dialect == Dialect::Stub);
+            let lost = SessionError { step: Step::Connect, cause: Cause::StubLost };
+            let stub: Arc<Stub> = stub.ok_or(lost)?;
+            self.start_stub(&stub, &mut |_| {})?;
         }
         self.flash_bytes = flash_bytes;
         if rate > CONNECT_BAUD {

@@ -3,9 +3,16 @@
 
 use std::{borrow::Cow, ops::Range};
 
-use super::{Digest, Image, Mismatch, Prepared, WriteError, WriteReport};
+use esp_protocol::response::Dialect;
+
+use super::{
+    Digest, Image, Mismatch, WriteError, WriteReport,
+    prepared::{Piece, pieces},
+};
 use crate::{
-    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
+    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES, is_absent},
+    identity::Identity,
+    preflight::Changer,
     progress::{Observer, Phase, Progress},
     session::{LineTrouble, Session, SessionError},
 };
@@ -20,6 +27,8 @@ const BLOCK_BYTES_MIN: u32 = 0x100;
 const REPAIRS_MAX: u32 = 3;
 /// A read of so many bytes is repeated as a whole.
 const READ_BYTES: u32 = 256;
+/// One request, once the line has damaged something.
+const READ_BYTES_BAD_LINE: u32 = 64;
 
 /// What need not be written.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
@@ -45,20 +54,72 @@ pub enum Check {
     ReadBack,
 }
 
+/// Who erases and programs.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Transfer {
+    /// The loader, by its own write commands.
+    #[default]
+    Loader,
+    /// Plain flash instructions: slower, and nothing is sent that a part could take for something
+    /// else ([`Session::write_plainly`]).
+    Plain,
+}
+
+impl Transfer {
+    /// The loader's write, unless its own probe would put the flash into the four-line mode on any
+    /// part that this can be. What a stub sends is not known: who uploads one has chosen it.
+    #[must_use]
+    pub fn for_flash(identity: &Identity, dialect: Dialect) -> Self {
+        match dialect {
+            Dialect::Rom if identity.entered_by_rom_probe().is_some() => Self::Plain,
+            Dialect::Rom | Dialect::Stub => Self::Loader,
+        }
+    }
+
+    /// What this does to the registers before it changes cells.
+    #[must_use]
+    pub const fn changer(self, dialect: Dialect) -> Changer {
+        match (self, dialect) {
+            (Self::Loader, Dialect::Rom) => Changer::RomLoader,
+            (Self::Loader, Dialect::Stub) | (Self::Plain, _) => Changer::AsItIs,
+        }
+    }
+}
+
+/// What goes over the line.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Compression {
+    /// Compressed data, unless the line is faster than a compressor
+    /// ([`Session::line_outruns_rate`]).
+    #[default]
+    WhereItPays,
+    /// Compressed data where that is shorter.
+    Always,
+    /// The bytes as they are.
+    Never,
+}
+
 /// How to write an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct WriteOptions {
-    /// Send compressed data where that is shorter.
-    pub compress: bool,
+    /// What goes over the line.
+    pub compression: Compression,
     /// What to leave out.
     pub skip: Skip,
     /// How to check the result.
     pub check: Check,
+    /// Who erases and programs.
+    pub transfer: Transfer,
 }
 
 impl Default for WriteOptions {
     fn default() -> Self {
-        Self { compress: true, skip: Skip::Nothing, check: Check::Digest }
+        Self {
+            compression: Compression::default(),
+            skip: Skip::Nothing,
+            check: Check::Digest,
+            transfer: Transfer::Loader,
+        }
     }
 }
 
@@ -78,7 +139,7 @@ impl LineTrouble for ReadError {
         match self {
             Self::Session(error) => error.is_line_trouble(),
             Self::Damaged => true,
-            Self::Range { .. } => false,
+            Self::Range { .. } | Self::Absent(_) => false,
         }
     }
 }
@@ -87,6 +148,7 @@ impl LineTrouble for ReadError {
 struct Work<'a> {
     image: &'a Image,
     compress: bool,
+    transfer: Transfer,
     /// Bytes that had to be written at the beginning.
     total: u64,
     wire_bytes: u64,
@@ -112,23 +174,29 @@ impl Session {
         let start = self.port().now();
         let recoveries_before = self.recovery_count();
         let damaged_before = self.damaged_count();
-        let asked = whole(image);
-        let image = match options.skip {
+        let asked = image;
+        let wider = match options.skip {
             Skip::Unchanged => self.with_neighbours(image)?,
             Skip::Nothing | Skip::Right => Cow::Borrowed(image),
         };
-        let image = image.as_ref();
+        let image = wider.as_ref();
         let left = match options.skip {
             Skip::Nothing => vec![whole(image)],
             Skip::Right | Skip::Unchanged => self.wrong_sectors(image, &[whole(image)])?,
         };
         let total = bytes(&left);
-        let mut work =
-            Work { image, compress: options.compress, total, wire_bytes: 0, restarts: 0 };
+        let compress = match options.compression {
+            Compression::WhereItPays => !self.line_outruns_rate(),
+            Compression::Always => true,
+            Compression::Never => false,
+        };
+        let transfer = options.transfer;
+        let mut work = Work { image, compress, transfer, total, wire_bytes: 0, restarts: 0 };
         self.write_ranges(&mut work, left, observer)?;
-        for round in 0.. {
+        let mut round = 0;
+        let digest = loop {
             let error = match self.check(image, options.check) {
-                Ok(()) => break,
+                Ok(digest) => break digest,
                 Err(error) => error,
             };
             let line_was_bad = work.restarts > 0
@@ -139,14 +207,19 @@ impl Session {
             }
             let left = self.wrong_sectors(image, &[whole(image)])?;
             self.write_ranges(&mut work, left, observer)?;
-        }
+            round += 1;
+        };
         Ok(WriteReport {
-            bytes: u64::from(asked.end - asked.start),
+            bytes: bytes(&[whole(asked)]),
             skipped: bytes(&[whole(image)]) - total,
             wire_bytes: work.wire_bytes,
             elapsed: self.port().now().saturating_sub(start),
             restarts: work.restarts + (self.recovery_count() - recoveries_before),
             baud: self.baud(),
+            digest: digest.map(|digest| match wider {
+                Cow::Borrowed(_) => digest,
+                Cow::Owned(_) => Digest::of(&asked.data),
+            }),
         })
     }
 
@@ -194,15 +267,19 @@ impl Session {
             let mut at = range.start;
             while at < range.end {
                 let end = range.end.min(at.saturating_add(span));
-                let data = slice(work.image, &(at..end)).to_vec();
-                let piece = Image { name: String::new(), offset: at, data };
-                let prepared = Prepared::new(&piece, self.dialect(), work.compress);
-                let report = self.write(&prepared, &mut |progress| {
+                let data = slice(work.image, &(at..end));
+                let observer = &mut |progress: Progress| {
                     let done = (done + progress.done).min(total);
                     observer(Progress { phase: Phase::Write, offset, done, total });
-                })?;
-                work.wire_bytes += report.wire_bytes;
-                work.restarts += report.restarts;
+                };
+                match work.transfer {
+                    Transfer::Loader => {
+                        let pieces = pieces(at, data, self.dialect(), work.compress);
+                        work.restarts += self.write_pieces(at, &pieces, observer)?;
+                        work.wire_bytes += pieces.iter().map(Piece::wire_bytes).sum::<u64>();
+                    }
+                    Transfer::Plain => work.wire_bytes += self.write_plainly(at, data, observer)?,
+                }
                 done += u64::from(end - at);
                 at = end;
             }
@@ -244,9 +321,24 @@ impl Session {
     }
 
     fn holds(&mut self, image: &Image, range: &Range<u32>) -> Result<bool, SessionError> {
+        let (file, flash) = self.digests(image, range)?;
+        Ok(flash == file)
+    }
+
+    /// Digests of `range` in the image and in the flash, computed by both sides at once.
+    fn digests(
+        &mut self,
+        image: &Image,
+        range: &Range<u32>,
+    ) -> Result<(Digest, Digest), SessionError> {
         let len = range.end - range.start;
-        let flash = self.repeat(|session| session.flash_md5(range.start, len))?;
-        Ok(Digest(flash) == Digest::of(slice(image, range)))
+        let mut file = None;
+        let flash = self.repeat(|session| {
+            session.flash_md5_while(range.start, len, || {
+                file.get_or_insert_with(|| Digest::of(slice(image, range)));
+            })
+        })?;
+        Ok((file.unwrap_or_else(|| Digest::of(slice(image, range))), Digest(flash)))
     }
 
     /// The image up to the end of its last sector, with what the flash holds there.
@@ -261,38 +353,77 @@ impl Session {
         Ok(Cow::Owned(wider))
     }
 
-    /// Reads in small pieces, each again if need be, until the loader's digest agrees: responses
-    /// carry no checksum.
-    fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, WriteError> {
-        let mut data = Vec::new();
+    /// Reads in small pieces, each again if need be. On a bad line two readings of a piece have to
+    /// agree, because responses carry no checksum.
+    pub(crate) fn read_carefully(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
+        let mut data = Vec::with_capacity(len as usize);
+        let mut at = offset;
+        while at < offset + len {
+            // A stub's stream has a digest of its own.
+            let step = match self.dialect() {
+                Dialect::Rom if self.line_was_bad() => READ_BYTES_BAD_LINE,
+                Dialect::Rom => READ_BYTES,
+                Dialect::Stub => BLOCK_BYTES,
+            };
+            let part = step.min(offset + len - at);
+            data.extend(self.look(|session| session.read_flash(at, part, &mut |_| {}))?);
+            at += part;
+        }
+        Ok(data)
+    }
+
+    /// Reads until the loader's digest agrees.
+    pub(crate) fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
         for _ in 0..=REPAIRS_MAX {
-            data.clear();
-            for piece in steps(&(offset..offset + len), READ_BYTES) {
-                data.extend(self.repeat(|session| {
-                    session.read_flash(piece.start, piece.end - piece.start, &mut |_| {})
-                })?);
-            }
-            let digest = self.repeat(|session| session.flash_md5(offset, len))?;
-            if Digest(digest) == Digest::of(&data) {
+            let data = self.read_carefully(offset, len)?;
+            if self.digest_of(offset, &data)? == Digest::of(&data) {
                 return Ok(data);
             }
         }
-        Err(WriteError::Read(ReadError::Damaged))
+        Err(ReadError::Damaged)
     }
 
-    fn check(&mut self, image: &Image, check: Check) -> Result<(), WriteError> {
+    /// The loader's digest of as many bytes as `data` has. Bytes that are all alike are what a dead
+    /// line reads as well, so they count only if the flash answers by its id and then once more.
+    fn digest_of(&mut self, offset: u32, data: &[u8]) -> Result<Digest, ReadError> {
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let digest = Digest(self.look(|session| session.flash_md5(offset, len))?);
+        if digest == Digest::of(data) { self.prove_alike(offset, data, digest) } else { Ok(digest) }
+    }
+
+    /// `digest` of the flash, which is that of `data`, once more if a dead line could have given it.
+    fn prove_alike(
+        &mut self,
+        offset: u32,
+        data: &[u8],
+        digest: Digest,
+    ) -> Result<Digest, ReadError> {
+        let alike = data.first().is_some_and(|first| data.iter().all(|byte| byte == first));
+        if !alike {
+            return Ok(digest);
+        }
+        let id = self.look_twice::<_, SessionError>(Self::jedec_id)?;
+        if is_absent(id) {
+            return Err(ReadError::Absent(id));
+        }
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        Ok(Digest(self.look(|session| session.flash_md5(offset, len))?))
+    }
+
+    fn check(&mut self, image: &Image, check: Check) -> Result<Option<Digest>, WriteError> {
         if check == Check::None {
-            return Ok(());
+            return Ok(None);
         }
         let whole = whole(image);
-        let len = whole.end - whole.start;
-        let file = Digest::of(&image.data);
-        let flash = self.repeat(|session| session.flash_md5(whole.start, len)).map(Digest)?;
-        if flash != file {
-            return Err(mismatch(&whole, file, flash));
+        let (whole_file, mut flash) = self.digests(image, &whole)?;
+        if flash == whole_file {
+            flash = self.prove_alike(whole.start, &image.data, flash)?;
+        }
+        if flash != whole_file {
+            return Err(mismatch(&whole, whole_file, flash));
         }
         if check == Check::Digest {
-            return Ok(());
+            return Ok(Some(whole_file));
         }
         for sector in steps(&whole, SECTOR_BYTES) {
             let held = self.read_proven(sector.start, sector.end - sector.start)?;
@@ -301,7 +432,7 @@ impl Session {
                 return Err(mismatch(&sector, Digest::of(file), Digest::of(&held)));
             }
         }
-        Ok(())
+        Ok(Some(whole_file))
     }
 }
 

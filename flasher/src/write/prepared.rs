@@ -1,5 +1,7 @@
 //! Data made ready to send.
 
+use std::borrow::Cow;
+
 use esp_protocol::response::Dialect;
 
 use super::Digest;
@@ -33,33 +35,43 @@ pub struct Prepared {
     pub len: u32,
     /// MD5 of the image.
     pub digest: Digest,
-    pub(super) pieces: Vec<Piece>,
+    pub(super) pieces: Vec<Piece<'static>>,
 }
 
 /// A run of bytes that is sent in one way.
 #[derive(Debug, Clone)]
-pub(super) struct Piece {
+pub(super) struct Piece<'a> {
     /// Flash offset.
     pub(super) offset: u32,
     /// Bytes of flash that it fills.
     pub(super) len: u32,
     /// What is sent.
-    pub(super) body: Body,
+    pub(super) body: Body<'a>,
 }
 
 #[derive(Debug, Clone)]
-pub(super) enum Body {
+pub(super) enum Body<'a> {
     /// The bytes themselves, whole words.
-    Raw(Vec<u8>),
+    Raw(Cow<'a, [u8]>),
     /// A zlib stream of them.
     Deflated(Vec<u8>),
 }
 
-impl Body {
-    pub(super) fn bytes(&self) -> &[u8] {
-        match self {
-            Self::Raw(bytes) | Self::Deflated(bytes) => bytes,
+impl Piece<'_> {
+    /// Bytes that go over the line.
+    pub(super) fn wire_bytes(&self) -> u64 {
+        match &self.body {
+            Body::Raw(bytes) => bytes.len() as u64,
+            Body::Deflated(stream) => stream.len() as u64,
         }
+    }
+
+    fn into_owned(self) -> Piece<'static> {
+        let body = match self.body {
+            Body::Raw(bytes) => Body::Raw(Cow::Owned(bytes.into_owned())),
+            Body::Deflated(stream) => Body::Deflated(stream),
+        };
+        Piece { offset: self.offset, len: self.len, body }
     }
 }
 
@@ -67,59 +79,68 @@ impl Prepared {
     /// Prepares `image` for `dialect`.
     #[must_use]
     pub fn new(image: &Image, dialect: Dialect, compress: bool) -> Self {
-        let data = image.data.as_slice();
-        let compressed_len = match (compress, dialect) {
-            (false, _) => 0,
-            (true, Dialect::Stub) => data.len(),
-            (true, Dialect::Rom) => data.len() / WINDOW_BYTES * WINDOW_BYTES,
-        };
-        let (head, tail) = data.split_at(compressed_len);
-        let tail_offset = image.offset.saturating_add(len32(head));
-        let overflow = match dialect {
-            Dialect::Rom => tail.first().copied().or(Some(FILL)),
-            Dialect::Stub => None,
-        };
-        let pieces = [deflated(image.offset, head, overflow), raw(tail_offset, tail)];
+        let pieces = pieces(image.offset, &image.data, dialect, compress);
         Self {
             offset: image.offset,
-            len: len32(data),
-            digest: Digest::of(data),
-            pieces: pieces.into_iter().flatten().collect(),
+            len: len32(&image.data),
+            digest: Digest::of(&image.data),
+            pieces: pieces.into_iter().map(Piece::into_owned).collect(),
         }
     }
 
     /// Bytes that go over the line.
     #[must_use]
     pub fn wire_bytes(&self) -> u64 {
-        self.pieces.iter().map(|piece| piece.body.bytes().len() as u64).sum()
+        self.pieces.iter().map(Piece::wire_bytes).sum()
     }
+}
+
+/// `data` for the flash at `offset`, as `dialect` takes it.
+pub(super) fn pieces(offset: u32, data: &[u8], dialect: Dialect, compress: bool) -> Vec<Piece<'_>> {
+    let compressed_len = match (compress, dialect) {
+        (false, _) => 0,
+        (true, Dialect::Stub) => data.len(),
+        (true, Dialect::Rom) => data.len() / WINDOW_BYTES * WINDOW_BYTES,
+    };
+    let (head, tail) = data.split_at(compressed_len);
+    let tail_offset = offset.saturating_add(len32(head));
+    let overflow = match dialect {
+        Dialect::Rom => tail.first().copied().or(Some(FILL)),
+        Dialect::Stub => None,
+    };
+    [deflated(offset, head, overflow), raw(tail_offset, tail)].into_iter().flatten().collect()
 }
 
 /// A compressed piece. `overflow` is one byte more for the stream: the ROM programs its last window
 /// when that byte no longer fits, and the byte itself never.
-fn deflated(offset: u32, data: &[u8], overflow: Option<u8>) -> Option<Piece> {
-    let padded = whole_words(data);
-    let len = len32(&padded);
-    let mut plain = padded.clone();
+fn deflated(offset: u32, data: &[u8], overflow: Option<u8>) -> Option<Piece<'_>> {
+    if data.is_empty() {
+        return None;
+    }
+    let mut plain = whole_words(data).into_owned();
+    let len = len32(&plain);
     plain.extend(overflow);
     let stream = miniz_oxide::deflate::compress_to_vec_zlib(&plain, COMPRESSION_LEVEL);
-    if stream.len() < padded.len() {
+    if len32(&stream) < len {
         Some(Piece { offset, len, body: Body::Deflated(stream) })
     } else {
         raw(offset, data)
     }
 }
 
-fn raw(offset: u32, data: &[u8]) -> Option<Piece> {
+fn raw(offset: u32, data: &[u8]) -> Option<Piece<'_>> {
     let padded = whole_words(data);
     let len = len32(&padded);
     (len > 0).then_some(Piece { offset, len, body: Body::Raw(padded) })
 }
 
-fn whole_words(data: &[u8]) -> Vec<u8> {
+fn whole_words(data: &[u8]) -> Cow<'_, [u8]> {
+    if data.len().is_multiple_of(WORD_BYTES) {
+        return Cow::Borrowed(data);
+    }
     let mut padded = data.to_vec();
     padded.resize(data.len().next_multiple_of(WORD_BYTES), FILL);
-    padded
+    Cow::Owned(padded)
 }
 
 fn len32(bytes: &[u8]) -> u32 {

@@ -9,7 +9,7 @@ use esp_protocol::{
 use serde::Serialize;
 
 use super::{
-    Prepared, WriteError,
+    Digest, Prepared, WriteError,
     prepared::{Body, Piece},
 };
 use crate::{
@@ -41,6 +41,9 @@ pub struct WriteReport {
     pub restarts: u32,
     /// Rate at the end, in baud.
     pub baud: u32,
+    /// Digest of the image, where the flash was found to hold it.
+    #[serde(skip)]
+    pub digest: Option<Digest>,
 }
 
 /// Progress over all pieces of one image.
@@ -73,25 +76,38 @@ impl Session {
         observer: Observer<'_>,
     ) -> Result<WriteReport, WriteError> {
         let start = self.port().now();
-        let total = prepared.pieces.iter().map(|piece| u64::from(piece.len)).sum();
-        let mut meter = Meter { observer, offset: prepared.offset, total, before: 0, restarts: 0 };
-        meter.report(0);
-        for piece in &prepared.pieces {
-            self.write_piece(piece, &mut meter)?;
-            meter.before += u64::from(piece.len);
-        }
+        let restarts = self.write_pieces(prepared.offset, &prepared.pieces, observer)?;
         Ok(WriteReport {
             bytes: prepared.len.into(),
             skipped: 0,
             wire_bytes: prepared.wire_bytes(),
             elapsed: self.port().now().saturating_sub(start),
-            restarts: meter.restarts,
+            restarts,
             baud: self.baud(),
+            digest: None,
         })
     }
 
+    /// Erases and writes `pieces`, which are those of an image at `offset`. Returns how often a
+    /// transfer had to be begun again.
+    pub(super) fn write_pieces(
+        &mut self,
+        offset: u32,
+        pieces: &[Piece<'_>],
+        observer: Observer<'_>,
+    ) -> Result<u32, WriteError> {
+        let total = pieces.iter().map(|piece| u64::from(piece.len)).sum();
+        let mut meter = Meter { observer, offset, total, before: 0, restarts: 0 };
+        meter.report(0);
+        for piece in pieces {
+            self.write_piece(piece, &mut meter)?;
+            meter.before += u64::from(piece.len);
+        }
+        Ok(meter.restarts)
+    }
+
     /// Sends one piece, beginning again where the last attempt got to.
-    fn write_piece(&mut self, piece: &Piece, meter: &mut Meter<'_>) -> Result<(), WriteError> {
+    fn write_piece(&mut self, piece: &Piece<'_>, meter: &mut Meter<'_>) -> Result<(), WriteError> {
         let mut from = 0;
         let mut failures = 0;
         loop {
@@ -159,7 +175,7 @@ impl Session {
 
     fn send_deflated(
         &mut self,
-        piece: &Piece,
+        piece: &Piece<'_>,
         stream: &[u8],
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {

@@ -30,6 +30,21 @@ pub enum RegisterName {
     Fsr,
 }
 
+impl RegisterName {
+    /// All names, in order.
+    pub const ALL: [Self; 9] = [
+        Self::Sr1,
+        Self::Sr2,
+        Self::Sr3,
+        Self::Cr,
+        Self::Cr1,
+        Self::Cr2,
+        Self::Fr,
+        Self::Scur,
+        Self::Fsr,
+    ];
+}
+
 /// One register.
 #[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields, rename_all = "kebab-case")]

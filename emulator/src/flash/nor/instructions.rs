@@ -8,7 +8,7 @@ use spi_nor::{
 };
 
 use super::{
-    Armed, NorFlash,
+    Armed, NorFlash, UltraPowerDown,
     in_flight::{Kind, Operation},
 };
 use crate::{
@@ -21,6 +21,11 @@ use crate::{
     time::{Duration, Instant},
     trace::{Event, Trace},
 };
+
+/// What ends the ultra-deep power-down, whatever else it means on the part, and how long the part
+/// then takes until it hears the release (QUIRKS Q33).
+const LEAVE_ULTRA_POWER_DOWN: u8 = 0xFF;
+const ULTRA_WAKE_UP: Duration = Duration::from_millis(2);
 
 impl NorFlash {
     /// Ends the running operation if its time is over.
@@ -45,6 +50,7 @@ impl NorFlash {
         let situation = Situation {
             lines,
             four_line_mode: self.four_line_mode,
+            unpowered: self.unpowered,
             held: self.derived.held,
             powered_down: self.powered_down,
             busy: self.running.is_some(),
@@ -142,9 +148,13 @@ impl NorFlash {
                 meaning,
                 Meaning::ReadRegister(_) | Meaning::Suspend | Meaning::ResetEnable | Meaning::Reset
             ),
-            wakes: meaning == Meaning::ReleasePowerDown,
+            wakes: self.wakes(now, meaning),
         };
         let &[opcode, ref rest @ ..] = transaction.mosi else { return };
+        if opcode == LEAVE_ULTRA_POWER_DOWN && self.ultra_power_down == UltraPowerDown::Asleep {
+            self.ultra_power_down = UltraPowerDown::WakesAt(now + ULTRA_WAKE_UP);
+            return;
+        }
         if let Err(why) = self.permitted(transaction.command_lines, &request) {
             trace.push(now, Event::Denied { opcode, range: 0..0, why, count: 1 });
             return;
@@ -156,10 +166,24 @@ impl NorFlash {
             }
             Meaning::ReleasePowerDown => {
                 self.powered_down = false;
+                self.ultra_power_down = UltraPowerDown::No;
                 self.answer(meaning, transaction);
             }
             _ if rest.is_empty() && self.set_latch_or_mode(now, meaning) => {}
             _ => self.answer(meaning, transaction),
+        }
+    }
+
+    /// Whether a part in deep power-down takes the instruction.
+    fn wakes(&self, now: Instant, meaning: Meaning) -> bool {
+        match self.ultra_power_down {
+            UltraPowerDown::No => {
+                matches!(meaning, Meaning::ReleasePowerDown | Meaning::UltraPowerDown)
+            }
+            UltraPowerDown::Asleep => false,
+            UltraPowerDown::WakesAt(heard_from) => {
+                meaning == Meaning::ReleasePowerDown && heard_from <= now
+            }
         }
     }
 
@@ -182,6 +206,11 @@ impl NorFlash {
             }
             Meaning::ResetEnable => self.reset_enabled = true,
             Meaning::PowerDown => self.powered_down = true,
+            Meaning::UltraPowerDown => {
+                if self.powered_down {
+                    self.ultra_power_down = UltraPowerDown::Asleep;
+                }
+            }
             Meaning::Suspend => self.suspend(now),
             Meaning::Resume => self.resume(now),
             Meaning::EnterQpi => {

@@ -2,7 +2,7 @@
 
 use spi_nor::part::BothLockBits;
 
-use super::{Armed, NorFlash};
+use super::{Armed, NorFlash, UltraPowerDown};
 use crate::flash::registers::{Bytes, NAMES};
 
 impl NorFlash {
@@ -26,6 +26,7 @@ impl NorFlash {
     pub(super) fn power_up(&mut self) {
         self.locks_frozen = false;
         self.powered_down = false;
+        self.ultra_power_down = UltraPowerDown::No;
         self.live = Bytes::default();
         self.soft_reset();
     }

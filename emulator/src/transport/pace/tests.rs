@@ -47,7 +47,7 @@ fn a_device_that_talks_for_ever_is_bounded_and_then_paced_by_the_wall() {
         assert!(out.len() <= OUTPUT_MAX);
         out.clear();
     }
-    assert_eq!(device.now(), Instant::ZERO + JUMP_MAX);
+    assert_eq!(device.now(), Instant::ZERO + device.jump_max());
     assert_eq!(clock.idle(&device, start), Some(time::Duration::from_millis(10)));
 }
 

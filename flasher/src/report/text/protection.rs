@@ -2,13 +2,17 @@
 
 use std::{
     io::{self, Write},
+    ops::Range,
     path::Path,
 };
 
 use esp32_flasher::{
     diagnose::Diagnosis,
-    preflight::{PartState, Preflight},
-    protect::{ChangeReport, Choice, GuardReport, Protected, TrialOutcome, register_label},
+    preflight::{Changer, PartState, Preflight},
+    protect::{
+        ChangeReport, Choice, GuardReport, LockUnits, PartChoices, Protected, TrialOutcome,
+        register_label,
+    },
 };
 
 use super::{Event, write_protected};
@@ -21,7 +25,7 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
     match event {
         Event::Preflight { preflight } => write_preflight(out, preflight),
         Event::Protection { flash_bytes, preflight } => write_status(out, *flash_bytes, preflight),
-        Event::Choices { part, choices } => write_choices(out, part, choices),
+        Event::Choices { parts } => parts.iter().try_for_each(|part| write_choices(out, part)),
         Event::ProtectionChanged { report, journal } => write_change(out, report, *journal),
         Event::NothingProtected { registers_locked } => {
             writeln!(out, "Nothing is protected; nothing was written")?;
@@ -57,7 +61,9 @@ fn write_preflight(out: &mut dyn Write, found: &Preflight) -> io::Result<()> {
             state.bits.join(", ")
         )?;
     }
-    if let Some(part) = &found.rom_may_enter_qpi {
+    if let Some(part) = &found.rom_may_enter_qpi
+        && found.changer == Changer::RomLoader
+    {
         writeln!(
             out,
             "Warning: if this is {part}, 35h of the ROM loader enters the four-line mode and the \
@@ -104,6 +110,9 @@ fn write_state(out: &mut dyn Write, state: &PartState) -> io::Result<()> {
         }
         None => {}
     }
+    if !state.locked_ranges.is_empty() {
+        return writeln!(out, "  individual locks: {}", range_list(&state.locked_ranges));
+    }
     match state.locked_unit {
         Some(true) => writeln!(out, "  on {}: individual locks decide and are closed", state.part),
         Some(false) => writeln!(out, "  on {}: individual locks decide and are open", state.part),
@@ -111,16 +120,30 @@ fn write_state(out: &mut dyn Write, state: &PartState) -> io::Result<()> {
     }
 }
 
-fn write_choices(out: &mut dyn Write, part: &str, choices: &[Choice]) -> io::Result<()> {
-    writeln!(out, "{part} can protect:")?;
-    for Choice { range, bits } in choices {
+fn write_choices(out: &mut dyn Write, part: &PartChoices) -> io::Result<()> {
+    let PartChoices { parts, choices, lock_units, lock_select } = part;
+    writeln!(out, "{} can protect:", parts.join(", "))?;
+    for Choice { range, bits, one_time } in choices {
         let bits = if bits.is_empty() { "no bit".to_owned() } else { bits.join(" ") };
+        let bits = match one_time.as_slice() {
+            [] => bits,
+            _ => format!("{bits}  ({} for good: never set here)", one_time.join(" ")),
+        };
         if range.is_empty() {
             writeln!(out, "  nothing                 {bits}")?;
         } else {
             let kib = (range.end - range.start) >> 10;
             writeln!(out, "  {:#08x} to {:#08x}  {kib:>6} KiB  {bits}", range.start, range.end)?;
         }
+    }
+    if !lock_units.is_empty() {
+        match lock_select {
+            Some(bit) => writeln!(out, "  with {bit} = 1 single units instead, by locks:")?,
+            None => writeln!(out, "  single units, by locks:")?,
+        }
+    }
+    for LockUnits { start, end, unit_bytes } in lock_units {
+        writeln!(out, "  {start:#08x} to {end:#08x}  by {} KiB", unit_bytes >> 10)?;
     }
     Ok(())
 }
@@ -131,7 +154,8 @@ fn write_change(
     journal: Option<&Path>,
 ) -> io::Result<()> {
     if report.sent.is_empty() {
-        return writeln!(out, "{}: the registers hold this already; nothing written", report.part);
+        let part = report.part.as_deref().unwrap_or("unknown part");
+        return writeln!(out, "{part}: the registers hold this already; nothing written");
     }
     if let Some(journal) = journal {
         writeln!(out, "Old values are in {}", journal.display())?;
@@ -156,7 +180,26 @@ fn write_change(
     if report.locks_opened {
         writeln!(out, "All individual locks are open until the flash's next reset or power cycle")?;
     }
-    write_protected(out, &report.part, &report.protected)
+    if let Some(locks) = &report.locks {
+        writeln!(out, "Locked before: {}", range_list(&locks.before))?;
+        writeln!(out, "Locked now:    {}", range_list(&locks.after))?;
+        if !report.locks_opened {
+            writeln!(out, "So until the flash's next reset or power cycle")?;
+        }
+        return Ok(());
+    }
+    match &report.part {
+        Some(part) => write_protected(out, part, &report.protected),
+        None => writeln!(out, "The part is not in the catalogue: what this protects is not known"),
+    }
+}
+
+fn range_list(ranges: &[Range<u32>]) -> String {
+    if ranges.is_empty() {
+        return "nothing".to_owned();
+    }
+    let words = ranges.iter().map(|range| format!("{:#08x} to {:#08x}", range.start, range.end));
+    words.collect::<Vec<_>>().join(", ")
 }
 
 fn write_guard(out: &mut dyn Write, report: &GuardReport) -> io::Result<()> {
@@ -174,7 +217,16 @@ fn write_guard(out: &mut dyn Write, report: &GuardReport) -> io::Result<()> {
             report.before, report.after
         )?;
     }
-    for form in &report.restored {
+    if report.protection_set {
+        let now = if report.restored.is_empty() { "it is still there" } else { "undone" };
+        writeln!(
+            out,
+            "A damaged request made the ROM loader protect the flash of {part} ({now}; registers \
+             {} before, {} now)",
+            report.before, report.after
+        )?;
+    }
+    for form in report.restored.iter().filter(|_| !report.protection_set) {
         writeln!(out, "The ROM loader had cleared QE; written back by {form}")?;
     }
     if report.quad_enable_lost {
