@@ -11,6 +11,8 @@ mod protection;
 pub use cells::{BLOCKS, EfuseCells, WORDS};
 pub use coding::{CodingScheme, three_quarters};
 
+use crate::spi::SpiPins;
+
 /// Words of block 0; the others have [`WORDS`].
 const BLOCK0_WORDS: usize = 7;
 
@@ -245,6 +247,20 @@ impl Efuse {
     #[must_use]
     pub fn flash_crypt_config(&self) -> u8 {
         (self.latched.word(0, 5) >> 28 & 0xF) as u8
+    }
+
+    /// The pins of the flash where `SPI_PAD_CONFIG` says any; `None` = the usual ones. Five bits hold
+    /// 32 and 33 as 30 and 31.
+    #[must_use]
+    pub fn flash_pins(&self) -> Option<SpiPins> {
+        let pin = |word: usize, shift: u32| {
+            let number = (self.latched.word(0, word) >> shift & 0x1F) as u8;
+            if number >= 30 { number + 2 } else { number }
+        };
+        let pins =
+            SpiPins { clk: pin(5, 0), q: pin(5, 5), d: pin(5, 10), hd: pin(3, 4), cs: pin(5, 15) };
+        let blank = SpiPins { clk: 0, q: 0, d: 0, hd: 0, cs: 0 };
+        (pins != blank).then_some(pins)
     }
 
     /// The flash encryption key as key files have it: block 1 from its last byte to its first. 192

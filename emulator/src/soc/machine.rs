@@ -96,8 +96,10 @@ impl<F: SpiDevice> Machine<F> {
         }
     }
 
-    /// Lets the controllers drive other pins.
+    /// Lets the controllers drive other pins; the default ones may be elsewhere by eFuse.
     pub fn connect(&mut self, connection: SpiConnection) {
+        let by_efuse = self.soc.efuse.flash_pins().filter(|_| connection == SpiConnection::Default);
+        let connection = by_efuse.map_or(connection, SpiConnection::Pins);
         self.connection = connection;
         self.flash.connect(connection);
     }

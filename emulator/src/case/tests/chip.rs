@@ -116,6 +116,20 @@ fn a_clip_on_the_flash_needs_no_attach_and_leaves_it_as_it_is() {
 }
 
 #[test]
+fn pads_by_efuse_move_the_default_flash() {
+    // SPI_PAD_CONFIG of CLK 18, Q 19, D 23, CS 5 in word 5, HD 21 in word 3: the second flash.
+    let clk_q_d_cs: u32 =
+        [(18, 0), (19, 5), (23, 10), (5, 15)].map(|(pin, at)| pin << at).iter().sum();
+    let efuse = format!("[efuse]\nblock0 = [0, 0, 0, {}, 0, {clk_q_d_cs}]\n", 21 << 4);
+    let mut board = board(&format!("{TWO}{efuse}"));
+    ask(&mut board, &Request::Sync);
+    attach(&mut board, 0);
+    assert_eq!(read(&mut board), [0x0A, 0x0B, 0x0C, 0x0D]);
+    attach(&mut board, word(SpiPins::SPI));
+    assert_eq!(read(&mut board), [1, 2, 3, 4]);
+}
+
+#[test]
 fn attach_words() {
     assert_eq!(SpiConnection::from_attach_word(0), SpiConnection::Default);
     assert_eq!(SpiConnection::from_attach_word(1), SpiConnection::Pins(SpiPins::HSPI));
