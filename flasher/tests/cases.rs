@@ -169,6 +169,7 @@ fn judge(name: &str, looked: &Diagnosis, probed: &Diagnosis) {
             assert_eq!(probed.cause, Cause::HiddenProtection, "{name}");
             assert!(!looked.open.is_empty(), "{name}");
         }
+        // Whether WP# is low cannot be read: the bits are named, and a cure that fails says no more.
         Class::RegisterBits => visible(Cause::RegisterBits),
         Class::IndividualLocks => visible(Cause::IndividualLocks),
         Class::RegistersLocked => visible(Cause::RegistersLocked),

@@ -56,7 +56,9 @@ fn serve(wiring: Wiring, pace: Pace, listen: Listen) -> (Handle<CaseBoard>, Sock
 fn flasher(port: &str, arguments: &[&str]) -> Output {
     let mut command = Command::new(env!("CARGO_BIN_EXE_flasher"));
     command.env_remove("FLASHER_PORT").args(["--port", port, "--no-progress"]);
-    command.args(arguments).output().unwrap()
+    // Journals of old register values land where it runs.
+    let folder = tempfile::tempdir().unwrap();
+    command.args(arguments).current_dir(folder.path()).output().unwrap()
 }
 
 fn said(output: &Output) -> String {

@@ -31,7 +31,7 @@ pub struct EndingCell {
 ///
 /// # Errors
 ///
-/// As [`super::measure`].
+/// As [`super::measure()`].
 pub fn measure_endings(
     part: &str,
     clients: &[Client],
