@@ -54,11 +54,11 @@ fn serve(wiring: Wiring, pace: Pace, listen: Listen) -> (Handle<CaseBoard>, Sock
 }
 
 fn flasher(port: &str, arguments: &[&str]) -> Output {
+    // Journals of a changed protection are written where it runs.
+    let folder = tempfile::tempdir().unwrap();
     let mut command = Command::new(env!("CARGO_BIN_EXE_flasher"));
     command.env_remove("FLASHER_PORT").args(["--port", port, "--no-progress"]);
-    // Journals of old register values land where it runs.
-    let folder = tempfile::tempdir().unwrap();
-    command.args(arguments).current_dir(folder.path()).output().unwrap()
+    command.current_dir(folder.path()).args(arguments).output().unwrap()
 }
 
 fn said(output: &Output) -> String {
