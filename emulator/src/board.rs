@@ -4,7 +4,7 @@
 //! received; what they send has a due time and comes out of [`Board::transmit`] from then on. The
 //! result does not depend on how the received bytes are cut into calls.
 
-mod framing;
+pub(crate) mod framing;
 mod line;
 mod program;
 mod setup;
@@ -261,6 +261,13 @@ impl<F: SpiDevice> Board<F> {
     pub fn host_reset(&mut self, now: Instant) {
         self.advance(now);
         self.restart(now, ResetCause::PowerOn);
+    }
+
+    /// The RTC watchdog resets the chip, whatever it does (ROM-FACTS 1.3). The flash keeps its state.
+    pub fn watchdog_reset(&mut self, now: Instant) {
+        self.advance(now);
+        self.stop(now);
+        self.restart(now, ResetCause::RtcWatchdog);
     }
 
     /// Takes the supply away and brings it back: RAM and the flash's volatile state are lost.

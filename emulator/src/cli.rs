@@ -4,6 +4,7 @@ mod error;
 pub mod exec;
 mod explain;
 pub mod farm;
+mod faults;
 mod map;
 mod part_report;
 mod proxy;
@@ -22,12 +23,15 @@ use std::{
     process::ExitCode,
 };
 
+use faults::{FaultArgs, report_faults};
+
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use signal_hook::consts::{SIGHUP, SIGINT, SIGTERM};
 
 use crate::{
     board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
+    fault::board::ServedBoard,
     persist::BoardStore,
     transport::{
         control::ControlSocket,
@@ -165,6 +169,8 @@ struct NetArgs {
 struct Serve {
     #[command(flatten)]
     board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// Make this symbolic link to the PTY, and remove it at the end.
     #[arg(long)]
     link: Option<PathBuf>,
@@ -287,11 +293,19 @@ impl BoardArgs {
     }
 
     /// The board on its PTY.
-    fn open(&self, link: Option<PathBuf>) -> Result<Server<CaseBoard>, CliError> {
+    fn open(
+        &self,
+        link: Option<PathBuf>,
+        faults: &FaultArgs,
+    ) -> Result<Server<ServedBoard>, CliError> {
         let (board, store) = self.build()?;
+        let mut board = ServedBoard::new(board);
+        if let Some(plan) = faults.plan()? {
+            board.set_plan(&plan)?;
+        }
         let mut server = Server::open(board, &Options { pace: self.pace(), link })?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }
@@ -326,7 +340,7 @@ impl Serve {
     fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
         let stop = stop_on_signals()?;
         let origin = self.board.load()?.origin;
-        let mut server = self.board.open(self.link.clone())?;
+        let mut server = self.board.open(self.link.clone(), &self.faults)?;
         if let Some(path) = &self.trace {
             trace_log::attach(&mut server, path, self.json)?;
         }
@@ -347,7 +361,9 @@ impl Serve {
         }
         out.flush()?;
         let control = control.map(|socket| farm::control(socket, vec![port]));
-        Ok(group::run(std::slice::from_mut(&mut server), control, &stop)?)
+        group::run(std::slice::from_mut(&mut server), control, &stop)?;
+        report_faults(server.device());
+        Ok(())
     }
 }
 

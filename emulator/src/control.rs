@@ -11,12 +11,18 @@ use serde_json::{Value, json};
 
 use crate::{
     board::ControlLines,
-    case::{CaseBoard, Faults, Level, StrapValue, SupplyMillivolts},
+    case::{Faults, Level, StrapValue, SupplyMillivolts},
+    fault::{
+        board::ServedBoard,
+        plan::{FaultPlan, PlanError},
+    },
     flash::{FlashState, Pins},
     time::Instant,
     trace::Entry,
 };
 
+/// Entries of the trace in one answer.
+const TRACE_MAX: usize = 5_000;
 /// Snapshots that a board may have at a time.
 const SNAPSHOTS_MAX: usize = 64;
 
@@ -30,8 +36,11 @@ pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer 
   {"do":"pins","wp":"low","hold":"high"}
   {"do":"supply","mv":1800}
   {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
-  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: the flash, in memory
-  {"do":"trace","last":20}              newest entries
+  {"do":"plan","set":{"seed":1,"board":[{"fault":"reset","after":{"transactions":9}}]}}   a fault plan
+  {"do":"fault-counts"}                 what the plan's faults did
+  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: what the flash
+                                        keeps without power, in memory; RAM and processor go on
+  {"do":"trace","last":20}              newest entries, 5000 at most
   {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
 
 /// A request.
@@ -75,6 +84,13 @@ pub enum Request {
         /// As `[faults]` of a board file.
         set: Faults,
     },
+    /// Puts a fault plan to work, in the place of an earlier one.
+    Plan {
+        /// As a plan file, in JSON.
+        set: Box<FaultPlan>,
+    },
+    /// What the faults of the plan did.
+    FaultCounts {},
     /// Keeps what the flash holds under a name, in memory.
     Snapshot {
         /// The name.
@@ -107,6 +123,9 @@ pub enum ControlError {
     /// No snapshot of that name.
     #[error("no snapshot is named {0:?}")]
     NoSnapshot(String),
+    /// A fault plan that cannot be used.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// Too many snapshots.
     #[error("a board keeps at most {SNAPSHOTS_MAX} snapshots")]
     TooMany,
@@ -123,7 +142,7 @@ pub struct Control {
 
 impl Control {
     /// Answers one line at `now`.
-    pub fn answer(&mut self, board: &mut CaseBoard, now: Instant, line: &str) -> String {
+    pub fn answer(&mut self, board: &mut ServedBoard, now: Instant, line: &str) -> String {
         let request = serde_json::from_str(line).map_err(ControlError::from);
         answer_text(&request.and_then(|request| self.run(board, now, request)))
     }
@@ -135,7 +154,7 @@ impl Control {
     /// See [`ControlError`]; nothing has changed then.
     pub fn run(
         &mut self,
-        board: &mut CaseBoard,
+        board: &mut ServedBoard,
         now: Instant,
         request: Request,
     ) -> Result<Value, ControlError> {
@@ -143,9 +162,19 @@ impl Control {
             Request::Status {} => return Ok(status(board)),
             Request::Trace { last } => {
                 let entries = board.trace().entries();
-                let skip = entries.len().saturating_sub(last);
+                let skip = entries.len().saturating_sub(last.min(TRACE_MAX));
                 let entries: Vec<_> = entries.skip(skip).map(entry_value).collect();
                 return Ok(json!({ "trace": entries, "dropped": board.trace().dropped_count() }));
+            }
+            Request::FaultCounts {} => {
+                let counts = board.counts();
+                let counts: BTreeMap<_, _> =
+                    counts.happened().map(|(kind, count)| (kind.name(), count)).collect();
+                return Ok(json!({ "counts": counts }));
+            }
+            Request::Plan { set } => {
+                set.check("set")?;
+                board.set_plan(&set)?;
             }
             Request::Reset {} => board.host_reset(now),
             Request::Power {} => board.power_cycle(now),
@@ -183,7 +212,7 @@ pub(crate) fn answer_text<E: std::fmt::Display>(result: &Result<Value, E>) -> St
     value.to_string()
 }
 
-fn status(board: &CaseBoard) -> Value {
+fn status(board: &ServedBoard) -> Value {
     let nor = board.flash().nor();
     let registers: BTreeMap<String, u8> = nor
         .part()
@@ -221,17 +250,19 @@ pub fn entry_text(entry: &Entry) -> String {
 
 #[cfg(test)]
 mod tests {
+    use proptest::prelude::*;
+
     use super::*;
     use crate::{board::Mode, case::LoadedBoard};
 
-    fn ask(board: &mut CaseBoard, control: &mut Control, line: &str) -> Value {
+    fn ask(board: &mut ServedBoard, control: &mut Control, line: &str) -> Value {
         let now = board.now();
         serde_json::from_str(&control.answer(board, now, line)).unwrap()
     }
 
     #[test]
     fn requests_do_what_they_say() {
-        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
         let mut control = Control::default();
         let mut ask = |line: &str| ask(&mut board, &mut control, line);
         assert_eq!(ask(r#"{"do":"status"}"#)["mode"], "WaitingForSync");
@@ -242,6 +273,9 @@ mod tests {
         assert_eq!(ask(r#"{"do":"faults","set":{"program-lost":true}}"#)["ok"], true);
         assert_eq!(ask(r#"{"do":"pins","wp":"low"}"#)["ok"], true);
         assert_eq!(ask(r#"{"do":"supply","mv":1800}"#)["ok"], true);
+        let plan = r#"{"do":"plan","set":{"bus":[{"fault":"chip-select-lost"}]}}"#;
+        assert_eq!(ask(plan)["ok"], true);
+        assert_eq!(ask(r#"{"do":"fault-counts"}"#)["counts"], json!({}));
         let trace = ask(r#"{"do":"trace","last":1}"#);
         assert_eq!(trace["trace"][0]["event"], "HostReset");
         assert_eq!(board.mode(), Mode::BootRetry);
@@ -249,7 +283,7 @@ mod tests {
 
     #[test]
     fn nonsense_is_refused_in_words_and_changes_nothing() {
-        let mut board = LoadedBoard::with_part("W25Q32JV").into_board().unwrap();
+        let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
         let mut control = Control::default();
         for line in [
             "",
@@ -260,11 +294,99 @@ mod tests {
             r#"{"do":"reset","hard":true}"#,
             r#"{"do":"restore","name":"none"}"#,
             r#"{"do":"faults","set":{"no-such":1}}"#,
+            r#"{"do":"plan","set":{"link":{"to-chip":{"flips-per-million":2000000}}}}"#,
+            r#"{"do":"plan","set":{"cells":[{"fault":"weak-sector","address":8388608,"percent":1}]}}"#,
         ] {
             let answer = ask(&mut board, &mut control, line);
             assert_eq!(answer["ok"], false, "{line}");
             assert!(answer["error"].as_str().is_some_and(|text| !text.is_empty()), "{line}");
         }
         assert_eq!(board.trace().entries().len(), 1, "power-on alone");
+    }
+
+    /// What the fuzzer puts together: keys and values that requests have, and any text.
+    fn piece() -> impl Strategy<Value = String> {
+        const KNOWN: [&str; 40] = [
+            "status",
+            "reset",
+            "power",
+            "strap",
+            "lines",
+            "pins",
+            "supply",
+            "faults",
+            "snapshot",
+            "restore",
+            "trace",
+            "do",
+            "value",
+            "dtr",
+            "rts",
+            "wp",
+            "hold",
+            "mv",
+            "set",
+            "name",
+            "last",
+            "low",
+            "high",
+            "true",
+            "false",
+            "null",
+            "0",
+            "19",
+            "1800",
+            "-1",
+            "1e99",
+            "18446744073709551615",
+            "{",
+            "}",
+            "[",
+            "]",
+            ":",
+            ",",
+            "\"",
+            "program-lost",
+        ];
+        prop_oneof![proptest::sample::select(&KNOWN[..]).prop_map(str::to_owned), ".{0,8}"]
+    }
+
+    /// A request with arbitrary fields, well-formed as JSON.
+    fn request() -> impl Strategy<Value = String> {
+        let value = prop_oneof![
+            any::<i64>().prop_map(|it| json!(it)),
+            any::<bool>().prop_map(|it| json!(it)),
+            piece().prop_map(|it| json!(it)),
+            Just(json!({})),
+            Just(json!([1])),
+        ];
+        (piece(), proptest::collection::vec((piece(), value), 0..4)).prop_map(|(what, fields)| {
+            let mut object = json!({ "do": what });
+            for (key, value) in fields {
+                object[key] = value;
+            }
+            object.to_string()
+        })
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(48))]
+
+        /// Whatever is asked is answered by one line of JSON, and the board goes on.
+        #[test]
+        fn anything_may_be_asked(lines in proptest::collection::vec(
+            prop_oneof![request(), proptest::collection::vec(piece(), 0..12).prop_map(|it| it.concat())],
+            1..20,
+        )) {
+            let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
+            let mut control = Control::default();
+            for line in lines {
+                let now = board.now();
+                let text = control.answer(&mut board, now, &line);
+                let answer: Value = serde_json::from_str(&text).unwrap();
+                prop_assert!(answer["ok"].is_boolean() && !text.contains('\n'), "{} to {}", text, line);
+            }
+            prop_assert_eq!(&ask(&mut board, &mut control, r#"{"do":"status"}"#)["ok"], true);
+        }
     }
 }

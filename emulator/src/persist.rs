@@ -61,6 +61,10 @@ struct Saved {
     /// Lock bits of the OTP sector.
     #[serde(default)]
     otp_lock: u8,
+    /// Numbers of the individual locks that are permanent. All other ones are volatile: they are
+    /// back in their power-up state when the process starts anew (QUIRKS Q14).
+    #[serde(default)]
+    locked_for_ever: Vec<u32>,
 }
 
 /// Why an image could not be used.
@@ -187,6 +191,13 @@ impl ImageStore {
             }
         }
         state.otp_lock = saved.otp_lock;
+        // No unit is smaller than a sector.
+        let mut permanent = vec![false; (flash.part().capacity_bytes / 4096) as usize];
+        for number in saved.locked_for_ever {
+            let slot = permanent.get_mut(number as usize);
+            *slot.ok_or_else(|| wrong(format!("no lock {number}")))? = true;
+        }
+        state.locked_for_ever = permanent;
         state.damaged_row = saved.damaged_row.then(|| 0..flash.part().capacity_bytes);
         flash.restore(state, Instant::ZERO).map_err(|error| wrong(error.to_string()))
     }
@@ -214,6 +225,10 @@ impl Saved {
             security: used(&state.security),
             otp_sector: used(&state.otp_sector),
             otp_lock: state.otp_lock,
+            locked_for_ever: (0..)
+                .zip(&state.locked_for_ever)
+                .filter_map(|(number, locked)| locked.then_some(number))
+                .collect(),
         }
     }
 }

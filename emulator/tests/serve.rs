@@ -105,11 +105,14 @@ fn a_killed_process_has_lost_nothing_that_the_client_was_told() {
     let process = serve(&["--part", "W25Q32JV", "--flash", image_text]);
     let mut port = open(&process.port);
     sync(&mut port);
-    // FLASH_BEGIN of 4 bytes in one block at 0, then FLASH_DATA.
+    // SPI_ATTACH to the default pins, FLASH_BEGIN of 4 bytes in one block at 0, then FLASH_DATA.
+    let mut attach = vec![0xc0, 0x00, 0x0d, 0x08, 0x00, 0, 0, 0, 0];
+    attach.extend([0, 0, 0, 0, 0, 0, 0, 0, 0xc0]);
     let mut begin = vec![0xc0, 0x00, 0x02, 0x10, 0x00, 0, 0, 0, 0];
     begin.extend([4, 0, 0, 0, 1, 0, 0, 0, 4, 0, 0, 0, 0, 0, 0, 0, 0xc0]);
     let mut data = vec![0xc0, 0x00, 0x03, 0x14, 0x00, 0xef ^ 0x11 ^ 0x22 ^ 0x33 ^ 0x44, 0, 0, 0];
     data.extend([4, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0x11, 0x22, 0x33, 0x44, 0xc0]);
+    until(&mut port, &attach, 0x0d);
     until(&mut port, &begin, 0x02);
     until(&mut port, &data, 0x03);
     signal(&process, "-KILL");

@@ -70,6 +70,9 @@ pub struct Evidence {
     pub written: Option<Range<u32>>,
     /// What a scratch sector did.
     pub scratch: Option<ScratchReport>,
+    /// With the protection lifted in the volatile registers only, the scratch sector erased and
+    /// programmed; none if that was not tried or the part has no volatile copy.
+    pub cure: Option<bool>,
 }
 
 /// Class of a cause.
@@ -187,6 +190,13 @@ pub enum Finding {
     SectorWorks {
         /// Its address.
         sector: u32,
+    },
+    /// The cure was tried in the volatile registers, on a scratch sector.
+    CureTried {
+        /// The sector's address.
+        sector: u32,
+        /// It erased and programmed.
+        works: bool,
     },
     /// The part is not in the catalogue.
     UnknownPart,

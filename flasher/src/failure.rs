@@ -147,7 +147,10 @@ impl Failure {
             | Self::Write(WriteError::Read(ReadError::Range { .. }))
             | Self::Erase(EraseError::Unaligned { .. } | EraseError::Range { .. }) => Exit::Usage,
             Self::Port(_) => Exit::Port,
-            Self::Chip(ChipError::Family { .. }) | Self::NoFlash(_) => Exit::WrongChip,
+            Self::Chip(ChipError::Family { .. })
+            | Self::NoFlash(_)
+            | Self::Read(ReadError::Absent(_))
+            | Self::Write(WriteError::Read(ReadError::Absent(_))) => Exit::WrongChip,
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))

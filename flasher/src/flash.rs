@@ -60,7 +60,7 @@ impl FlashId {
     /// All ones or all zeros: nothing answers.
     #[must_use]
     pub fn is_absent(&self) -> bool {
-        self.jedec == [0xff; 3] || self.jedec == [0; 3]
+        is_absent(self.jedec)
     }
 
     /// Size in bytes: by SFDP, else by the id.
@@ -68,6 +68,12 @@ impl FlashId {
     pub fn bytes(&self) -> Option<u32> {
         self.sfdp.as_ref().and_then(|sfdp| sfdp.bytes).or(self.bytes_by_id)
     }
+}
+
+/// Whether a JEDEC id is that of an empty or dead bus: all ones or all zeros.
+#[must_use]
+pub fn is_absent(jedec: [u8; 3]) -> bool {
+    jedec == [0xff; 3] || jedec == [0; 3]
 }
 
 /// Size by the capacity byte of the JEDEC id: a power of two on most parts; some count on from
@@ -125,9 +131,18 @@ impl Session {
     ///
     /// As [`Session::spi`].
     pub fn flash_id(&mut self) -> Result<FlashId, SessionError> {
-        let id = self.spi(&Instruction::new(opcode::READ_ID).reading(3))?;
-        let jedec: [u8; 3] = id.try_into().unwrap_or_default();
+        let jedec = self.jedec_id()?;
         Ok(FlashId { jedec, bytes_by_id: bytes_by_capacity(jedec[2]), sfdp: self.read_sfdp()? })
+    }
+
+    /// Reads the id alone: manufacturer, memory type, capacity.
+    ///
+    /// # Errors
+    ///
+    /// As [`Session::spi`].
+    pub fn jedec_id(&mut self) -> Result<[u8; 3], SessionError> {
+        let id = self.spi(&Instruction::new(opcode::READ_ID).reading(3))?;
+        Ok(id.try_into().unwrap_or_default())
     }
 
     fn read_sfdp(&mut self) -> Result<Option<Sfdp>, SessionError> {

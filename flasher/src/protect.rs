@@ -33,6 +33,7 @@ mod plan;
 mod range;
 mod registers;
 
+pub(crate) use change::is_volatile;
 pub use change::{ChangeError, ChangeReport, Trial, TrialOutcome};
 pub use forms::{PlanError, RegisterChange, WritePlan, locked, plan_write};
 pub use journal::{Journal, KeepJournal, LockChange};

@@ -95,6 +95,7 @@ impl Rack {
                 doubles_per_million: 50,
                 delays_per_million: 50,
                 delay_max: time::Duration::from_millis(20),
+                ..LinkNoise::default()
             };
             let port = NoisyPort::new(port, noise, 0, 7);
             *self.noise.lock().unwrap() = port.report();

@@ -269,3 +269,36 @@ fn a_write_that_differs_little_sends_little() {
     assert!(text.contains("Verified 40000 bytes"), "{text}");
     flasher(&["write", "--diff", "--resume", "0x10000", &path]).assert().code(2);
 }
+
+#[test]
+fn a_flash_that_the_loader_would_hang_is_written_around_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "app.bin", &[0x5a; 3000]);
+    for port in ["virtual:m5stack-2931", "virtual:MX25L12835F"] {
+        let text = output(&["-p", port, "write", "0x10000", &path]);
+        assert!(text.contains("plain flash instructions") && text.contains("Verified"), "{text}");
+        flasher(&["-p", port, "write", "--via", "loader", "0x10000", &path]).assert().code(1);
+    }
+    let text = output(&["-p", "virtual:W25Q32JV", "write", "--via", "instructions", "0", &path]);
+    assert!(text.contains("Verified 3000 bytes"), "{text}");
+}
+
+#[test]
+fn what_is_no_protection_is_not_blamed_on_it() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = file(folder.path(), "app.bin", &vec![0x5a; 20_000]);
+    flasher(&["-p", "virtual:sst-a25bf", "write", "0x10000", &path]).assert().code(10);
+    for case in ["vdd-sdio", "kincony-2535"] {
+        let port = format!("virtual:{case}");
+        for arguments in [
+            &["write", "--no-preflight", "0x1000", &path][..],
+            &["erase", "region", "0x1000", "0x1000", "--no-preflight"],
+        ] {
+            let assert = flasher(&["-p", &port]).args(arguments).assert().failure();
+            let assert = assert.code(6);
+            let text = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+            assert!(text.contains("this is no write protection"), "{case} {arguments:?}: {text}");
+            assert!(!text.contains("protect clear"), "{case} {arguments:?}: {text}");
+        }
+    }
+}

@@ -35,6 +35,7 @@ fn noise(per_million: u32) -> LinkNoise {
         doubles_per_million: per_million,
         delays_per_million: per_million * 4,
         delay_max: time::Duration::from_millis(150),
+        ..LinkNoise::default()
     }
 }
 

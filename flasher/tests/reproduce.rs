@@ -45,6 +45,11 @@ fn every_hypothesis_of_issue_915_can_be_played() {
 }
 
 #[test]
+fn the_user_whom_the_command_did_not_help_can_be_played() {
+    plays_to_the_end(&["reproduce", "esptool-220", "--hypothesis", "not-helped"]);
+}
+
+#[test]
 fn issue_915_reads_like_this() {
     let output = flasher(&["reproduce", "esptool-915"]);
     let mut settings = insta::Settings::clone_current();

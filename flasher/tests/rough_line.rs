@@ -40,6 +40,7 @@ fn noise(per_million: u32) -> LinkNoise {
         doubles_per_million: per_million,
         delays_per_million: per_million,
         delay_max: time::Duration::from_millis(50),
+        ..LinkNoise::default()
     }
 }
 

@@ -2,7 +2,7 @@
 //! flash, parts of 32 MiB, memory that reads back, wrong reset sequences. All clients run with
 //! their default resets.
 
-use std::{fmt::Write as _, fs};
+use std::fs;
 
 use crate::{
     client::Said,
@@ -157,12 +157,9 @@ fn an_encrypted_application_boots_and_reads_as_cipher_text() {
     let python = ESPTOOL_5.python().expect("it was there");
     let program = python.get_program().to_str().expect("UTF-8");
     for (content, boots) in [(&read, true), (&image, false)] {
-        let hex = content.iter().fold(String::new(), |mut hex, byte| {
-            let _ = write!(hex, "{byte:02x}");
-            hex
-        });
-        let image = format!("[flash.image]\npieces = [{{ at = 0x1000, hex = \"{hex}\" }}]\n");
+        let image = "[flash.image]\nfile = { path = \"content.bin\", at = 0x1000 }\n";
         let board = Board::new(&format!("{efuses}{image}[chip]\nstrap = 0x13\n"));
+        board.file("content.bin", content);
         let mut exec = emulator();
         exec.args(["exec", "--board", &board.path("board.toml"), "--"]);
         let said = Said::from(

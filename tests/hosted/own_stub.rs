@@ -48,6 +48,7 @@ fn a_stub_that_a_reset_ended_is_uploaded_again() {
                 doubles_per_million: rate,
                 delays_per_million: rate,
                 delay_max: time::Duration::from_millis(20),
+                ..LinkNoise::default()
             };
             let port = VirtualPort::new("virtual", Arc::clone(&board));
             let port = NoisyPort::new(port, noise, 15_000, seed);

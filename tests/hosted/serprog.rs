@@ -10,6 +10,8 @@ use spi_nor::part::RegisterName;
 
 use crate::{clients, emulator};
 
+mod parts;
+
 /// Where Debian puts it; not in an ordinary user's PATH.
 const FLASHROM: [&str; 2] = ["/usr/sbin/flashrom", "/usr/local/sbin/flashrom"];
 

@@ -9,6 +9,8 @@
 #[expect(dead_code, reason = "the hosted tests use the rest")]
 #[path = "../hosted/clients.rs"]
 mod clients;
+mod dependencies;
+mod locked;
 mod protection_tables;
 mod recordings;
 mod stub_transcripts;

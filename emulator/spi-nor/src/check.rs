@@ -230,6 +230,8 @@ impl Part {
         let clears = self.status_write.iter().flat_map(|form| &form.clears);
         used.extend(clears.map(|n| ("status-write.clears", n.as_str())));
         used.extend(self.protection.bit_names().into_iter().map(|n| ("protection", n)));
+        let dummies = self.extra_dummy.iter().flat_map(|extra| extra.bits.keys());
+        used.extend(dummies.map(|n| ("extra-dummy.bits", n.as_str())));
         let selects = self.individual_locks.iter().flat_map(|locks| &locks.select_bit);
         used.extend(selects.map(|n| ("individual-locks.select-bit", n.as_str())));
         used.extend(

@@ -28,6 +28,10 @@ pub struct Part {
     pub vendor: String,
     /// Answer of 9Fh: manufacturer, memory type, capacity; six hex digits.
     pub jedec_id: JedecId,
+    /// Device id of the answers to `ABh` and `90h`; by default the capacity byte of `9Fh` less
+    /// one, as most makers have it.
+    #[serde(default)]
+    pub device_id: Option<u8>,
     /// Array size in bytes.
     pub capacity_bytes: u32,
     /// Program page in bytes; programming wraps inside it.
@@ -36,6 +40,10 @@ pub struct Part {
     pub supply_mv: [u16; 2],
     /// Write-inhibit voltage VWI in millivolts: below it every write-class instruction is ignored.
     pub write_inhibit_mv: u16,
+    /// Below this supply in millivolts the part does not answer at all: the lowest write-inhibit
+    /// voltage that any datasheet gives (QUIRKS Q25), unless the file says otherwise.
+    #[serde(default = "read_minimum")]
+    pub read_minimum_mv: u16,
     /// SFDP table as hex from address 0, if the part answers 5Ah.
     #[serde(default)]
     pub sfdp: Option<HexBytes>,
@@ -50,6 +58,9 @@ pub struct Part {
     /// Name of the quad enable bit, if the part has one (QUIRKS Q18).
     #[serde(default)]
     pub quad_enable_bit: Option<String>,
+    /// Register bits that put further dummy bytes into a fast read (QUIRKS Q22).
+    #[serde(default)]
+    pub extra_dummy: Vec<ExtraDummy>,
     /// Opcodes that do not depend on a register, by meaning.
     pub instructions: Instructions,
     /// Status and configuration registers with their read opcodes and bits.
@@ -73,6 +84,21 @@ pub struct Part {
     pub facts: Vec<Fact>,
     /// Where each group of fields comes from and how sure it is.
     pub confidence: BTreeMap<FieldGroup, Grade>,
+}
+
+/// Default of [`Part::read_minimum_mv`].
+const fn read_minimum() -> u16 {
+    1000
+}
+
+/// Further dummy bytes of a fast read while register bits have these values.
+#[derive(Debug, Clone, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields, rename_all = "kebab-case")]
+pub struct ExtraDummy {
+    /// Bit values by name.
+    pub bits: BTreeMap<String, u8>,
+    /// Bytes that pass before the data.
+    pub bytes: u8,
 }
 
 /// JEDEC manufacturer and device id, as 9Fh answers it.

@@ -15,7 +15,7 @@ pub(super) fn rates_agree(one: u32, other: u32) -> bool {
 /// Appends what a receiver at `receiver` baud gets of one `byte` sent at `sender` baud with an idle
 /// line behind it. Every byte is a frame of its own, so the result does not depend on how a stream
 /// is cut.
-pub(super) fn garble(byte: u8, sender: u32, receiver: u32, out: &mut Vec<u8>) {
+pub(crate) fn garble(byte: u8, sender: u32, receiver: u32, out: &mut Vec<u8>) {
     let (sender, receiver) = (u64::from(sender.max(1)), u64::from(receiver.max(1)));
     // The line as the sender drives it: start bit, data from bit 0 on, stop bit, idle.
     let frame = u64::from(byte) << 1 | !0 << 9;

@@ -22,6 +22,12 @@ impl<F: SpiDevice> Board<F> {
         self.machine.soc.uart.baud()
     }
 
+    /// When the last byte of the host that is on the line has arrived; in the past if none is.
+    #[must_use]
+    pub fn received_at(&self) -> Instant {
+        self.machine.soc.uart.received_at()
+    }
+
     /// When the last byte that the transmitter holds has left; in the past if it holds none.
     #[must_use]
     pub fn sent_at(&self) -> Instant {

@@ -199,6 +199,10 @@ impl LoadedBoard {
             &mut part.write_inhibit_mv,
             overrides.write_inhibit_mv.map(super::SupplyMillivolts::get),
         );
+        replace(
+            &mut part.read_minimum_mv,
+            overrides.read_minimum_mv.map(super::SupplyMillivolts::get),
+        );
         if let Some(sfdp) = &overrides.sfdp {
             part.sfdp = Some(sfdp.clone());
         }

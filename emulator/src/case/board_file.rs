@@ -197,6 +197,8 @@ pub struct PartOverrides {
     pub has_31h: Option<bool>,
     /// Write-inhibit voltage in millivolts (QUIRKS Q25).
     pub write_inhibit_mv: Option<SupplyMillivolts>,
+    /// Supply in millivolts below which the part does not answer (QUIRKS Q25).
+    pub read_minimum_mv: Option<SupplyMillivolts>,
     /// Register bits that this lot has fixed at their value: masks of bits that ignore writes.
     pub fixed_bits: BTreeMap<RegisterName, u8>,
     /// SFDP table as hex, where lots with one id differ (QUIRKS Q28).

@@ -5,6 +5,11 @@
 use spi_nor::part::Part;
 
 use crate::{
+    fault::{
+        bus::BusInjector,
+        plan::{FaultPlan, PlanError},
+        seat::{FaultSeat, FaultTarget},
+    },
     flash::NorFlash,
     spi::{SpiConnection, SpiDevice, Transaction},
     time::Instant,
@@ -33,6 +38,8 @@ pub struct BoardFlash {
     /// Opcodes that anything here looks at; every other one goes straight to the part.
     watched: Box<[bool; 256]>,
     routing: Routing,
+    /// A fault plan at work.
+    plan: Option<Box<BusInjector>>,
 }
 
 /// What register writes cause besides.
@@ -73,7 +80,17 @@ impl BoardFlash {
         let seed = faults.read_noise.map_or(0, |noise| noise.seed);
         let noise = fastrand::Rng::with_seed(seed);
         let watched = watched(nor.part(), &faults, &causes);
-        Self { nor, faults, read_counts, noise, causes, booting: false, watched, routing }
+        Self {
+            nor,
+            faults,
+            read_counts,
+            noise,
+            causes,
+            booting: false,
+            watched,
+            routing,
+            plan: None,
+        }
     }
 
     /// The part.
@@ -107,6 +124,19 @@ impl BoardFlash {
         self.read_counts = vec![0; faults.register_reads.len()];
         self.noise = fastrand::Rng::with_seed(faults.read_noise.map_or(0, |noise| noise.seed));
         self.faults = faults;
+    }
+
+    /// Lets go wrong on the bus, in the cells and in the supply what `plan` says from now on;
+    /// `None` ends it.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::Part`] if the plan names what the part lacks.
+    pub fn set_plan(&mut self, plan: Option<&FaultPlan>) -> Result<(), PlanError> {
+        let part = self.nor.part();
+        let injector = plan.map(|plan| BusInjector::new(plan, part)).transpose()?;
+        self.plan = injector.map(Box::new);
+        Ok(())
     }
 
     /// Changes what the part is told.
@@ -288,8 +318,54 @@ impl DeadCells {
     }
 }
 
+impl BoardFlash {
+    /// A transaction through the plan. While that is at work, the flash that it decorates is this
+    /// one without it.
+    #[cold]
+    fn transfer_planned(
+        &mut self,
+        now: Instant,
+        transaction: &mut Transaction<'_>,
+        trace: &mut Trace,
+    ) {
+        let Some(mut plan) = self.plan.take() else { return };
+        plan.transfer(self, now, transaction, trace);
+        self.plan = Some(plan);
+    }
+}
+
+impl FaultTarget for BoardFlash {
+    fn nor(&self) -> &NorFlash {
+        &self.nor
+    }
+
+    fn nor_mut(&mut self) -> &mut NorFlash {
+        &mut self.nor
+    }
+}
+
+impl FaultSeat for BoardFlash {
+    fn injector(&mut self) -> Option<&mut BusInjector> {
+        self.plan.as_deref_mut()
+    }
+
+    fn next_fault(&self) -> Option<Instant> {
+        self.plan.as_ref().and_then(|plan| plan.next_event())
+    }
+
+    fn settle_faults(&mut self, now: Instant, trace: &mut Trace) {
+        if let Some(mut plan) = self.plan.take() {
+            plan.settle(self, now, trace);
+            self.plan = Some(plan);
+        }
+    }
+}
+
 impl SpiDevice for BoardFlash {
     fn transfer(&mut self, now: Instant, transaction: &mut Transaction<'_>, trace: &mut Trace) {
+        if self.plan.is_some() {
+            return self.transfer_planned(now, transaction, trace);
+        }
         if self.routing.route != Route::Main {
             return self.transfer_elsewhere(now, transaction, trace);
         }
@@ -302,14 +378,18 @@ impl SpiDevice for BoardFlash {
     }
 
     fn busy_until(&self) -> Option<Instant> {
-        match self.routing.route {
+        let own = match self.routing.route {
             Route::Main => self.nor.busy_until(),
             Route::Second => self.second().and_then(SpiDevice::busy_until),
             Route::Open => None,
-        }
+        };
+        self.plan.as_ref().map_or(own, |plan| plan.busy_until(own))
     }
 
     fn power_cycle(&mut self, now: Instant) {
+        if let Some(plan) = &mut self.plan {
+            plan.power_cycle();
+        }
         self.nor.power_cycle(now);
         if let Some(second) = &mut self.routing.second {
             second.nor.power_cycle(now);
@@ -325,6 +405,9 @@ impl SpiDevice for BoardFlash {
     }
 
     fn power_cut(&mut self, now: Instant, seed: u64) {
+        if let Some(plan) = &mut self.plan {
+            plan.power_cycle();
+        }
         self.nor.power_cut(now, seed);
         if let Some(second) = &mut self.routing.second {
             second.nor.power_cut(now, seed);

@@ -46,7 +46,7 @@ pub enum CaseError {
         /// The key, such as `case.play[2]`.
         key: String,
         /// What is wrong and what is allowed.
-        problem: Inconsistency,
+        problem: Box<Inconsistency>,
     },
 }
 

@@ -36,8 +36,9 @@ pub use efuse::{Coding, EfuseSetup};
 pub use error::{CaseError, Inconsistency};
 pub use image::bootable;
 pub use story::{
-    Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing, ReadFlashStep,
-    ReadStatusStep, Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep, WriteStep,
+    BootStep, Class, Cure, EraseOutcome, EraseStep, FlashIdStep, InstructionStep, Nothing,
+    ReadFlashStep, ReadStatusStep, Session, Step, Story, SupplyStep, WriteOutcome, WriteStatusStep,
+    WriteStep,
 };
 pub use values::{MacAddress, Percent, StrapValue, SupplyMillivolts};
 
@@ -252,7 +253,7 @@ impl LoadedBoard {
             file: self.origin.clone(),
             line: key_line::of(&self.text, &key),
             key,
-            problem,
+            problem: Box::new(problem),
         }
     }
 }

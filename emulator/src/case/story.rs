@@ -88,7 +88,7 @@ pub enum Step {
     #[serde(rename_all = "kebab-case")]
     Write(WriteStep),
     /// Boot from flash: the ROM, then the board's boot personality.
-    Boot(Nothing),
+    Boot(BootStep),
     /// Cut and restore the supply.
     PowerCycle(Nothing),
     /// Pulse EN.
@@ -139,6 +139,14 @@ impl Step {
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Nothing {}
+
+/// Boot from flash.
+#[derive(Debug, Clone, Default, PartialEq, Eq, Deserialize)]
+#[serde(default, deny_unknown_fields, rename_all = "kebab-case")]
+pub struct BootStep {
+    /// Text that the board prints; with it the boot need not come to the firmware.
+    pub expect: Option<String>,
+}
 
 /// Flash an image.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]

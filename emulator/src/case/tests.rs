@@ -3,6 +3,7 @@ use std::path::Path;
 use super::*;
 
 mod board_files;
+mod chip;
 mod quirks;
 
 fn parse_text(text: &str) -> Result<LoadedBoard, CaseError> {

@@ -6,6 +6,7 @@ use crate::{
     board::UnknownWiring,
     case::CaseError,
     explain::ExplainError,
+    fault::plan::PlanError,
     guest::RomImageError,
     persist::PersistError,
     transport::{remote::OpenError, tcp::ListenAddressError},
@@ -53,6 +54,9 @@ pub enum CliError {
     /// Observations are wrong.
     #[error(transparent)]
     Explain(#[from] ExplainError),
+    /// The fault plan is wrong.
+    #[error(transparent)]
+    Plan(#[from] PlanError),
     /// A network address is wrong.
     #[error(transparent)]
     Listen(#[from] ListenAddressError),

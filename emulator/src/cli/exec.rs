@@ -25,10 +25,11 @@ use signal_hook::{
 
 use crate::{
     case::CaseBoard,
+    fault::board::ServedBoard,
     transport::{device::SerialDevice, server::Server},
 };
 
-use super::{BoardArgs, CliError, trace_log};
+use super::{BoardArgs, CliError, FaultArgs, trace_log};
 
 /// File name of the preload library.
 const SHIM_NAME: &str = "libmodem_shim.so";
@@ -40,6 +41,8 @@ const PORT: &str = "{port}";
 pub(super) struct ExecArgs {
     #[command(flatten)]
     board: BoardArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// This path means the port as well; `{port}` becomes it. For clients that only take ports of
     /// their own list: a serial device that /sys/class/tty knows, such as /dev/ttyS0.
     #[arg(long)]
@@ -186,7 +189,7 @@ pub enum ExecError {
 
 impl ExecArgs {
     pub(super) fn run(self) -> Result<ExitCode, CliError> {
-        let mut server = self.board.open(None)?;
+        let mut server = self.board.open(None, &self.faults)?;
         self.board.net.open(server.fronts())?;
         if let Some(path) = &self.trace {
             trace_log::attach(&mut server, path, false)?;
@@ -209,8 +212,9 @@ impl Exec {
     /// # Errors
     ///
     /// See [`ExecError`]. Expectations are checked only after a client that succeeded.
-    pub fn run(&self, server: Server<CaseBoard>) -> Result<u8, ExecError> {
-        let (code, board) = self.run_on(server)?;
+    pub fn run(&self, server: Server<ServedBoard>) -> Result<u8, ExecError> {
+        let (code, mut board) = self.run_on(server)?;
+        super::report_faults(&mut board);
         if code == 0 {
             self.check(&board)?;
         }

@@ -13,8 +13,9 @@ use serde_json::{Value, json};
 
 use super::CliError;
 use crate::{
-    case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
+    case::{self, CaseError, LoadedBoard, MacAddress},
     control::{Control, answer_text},
+    fault::board::ServedBoard,
     persist::BoardStore,
     transport::{
         client_watch::ClientWatch,
@@ -77,7 +78,7 @@ const fn one() -> u16 {
 #[derive(Debug)]
 pub struct Shelf {
     names: Vec<String>,
-    servers: Vec<Server<CaseBoard>>,
+    servers: Vec<Server<ServedBoard>>,
     socket: Option<ControlSocket>,
     watch: Option<ClientWatch>,
 }
@@ -134,9 +135,10 @@ impl Shelf {
         let image = entry.flash.as_ref().map(named);
         let store = image.map(|path| BoardStore::open(&path, &mut board)).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
-        let mut server = Server::open_watched(board, &options, self.watch.as_ref())?;
+        let mut server =
+            Server::open_watched(ServedBoard::new(board), &options, self.watch.as_ref())?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }
@@ -204,9 +206,12 @@ fn counted(mac: MacAddress, count: usize) -> MacAddress {
 }
 
 /// Control of the boards called `names`; a single one needs no name.
-pub(super) fn control(socket: ControlSocket, names: Vec<String>) -> Controlled<'static, CaseBoard> {
+pub(super) fn control(
+    socket: ControlSocket,
+    names: Vec<String>,
+) -> Controlled<'static, ServedBoard> {
     let mut controls: Vec<_> = names.iter().map(|_| Control::default()).collect();
-    let answer = move |servers: &mut [Server<CaseBoard>], line: &str| {
+    let answer = move |servers: &mut [Server<ServedBoard>], line: &str| {
         let mut request = serde_json::from_str::<Value>(line).unwrap_or_default();
         if request["do"] == "boards" {
             return answer_text::<CliError>(&Ok(json!({ "boards": names })));

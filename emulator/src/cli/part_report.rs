@@ -89,8 +89,11 @@ fn lines(part: &Part, group: FieldGroup) -> Option<Vec<String>> {
     Some(match group {
         FieldGroup::Identity => vec![format!("{}, {}", part.vendor, part.name)],
         FieldGroup::Supply => vec![format!(
-            "{} to {} mV; nothing is written below {} mV",
-            part.supply_mv[0], part.supply_mv[1], part.write_inhibit_mv
+            "{} to {} mV; nothing is written below {} mV, nothing answered below {} mV",
+            part.supply_mv[0],
+            part.supply_mv[1],
+            part.write_inhibit_mv,
+            part.read_minimum_mv.min(part.write_inhibit_mv)
         )],
         FieldGroup::Sfdp => vec![sfdp(part.sfdp.as_ref()?)],
         FieldGroup::Timing => times(part),

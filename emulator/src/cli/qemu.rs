@@ -11,7 +11,8 @@ use std::{
 
 use super::CliError;
 use crate::{
-    case::{CaseBoard, LoadedBoard, StrapValue},
+    case::{LoadedBoard, StrapValue},
+    fault::board::ServedBoard,
     persist::{BoardStore, PersistError},
     transport::{
         server::{Options, Server},
@@ -100,7 +101,7 @@ pub fn run(options: &[String], stop: &UnixStream, out: &mut dyn Write) -> Result
 }
 
 impl Machine {
-    fn open(&self) -> Result<Server<CaseBoard>, CliError> {
+    fn open(&self) -> Result<Server<ServedBoard>, CliError> {
         let bytes = match &self.image {
             Some(path) => {
                 let fail = |cause| PersistError::Io { path: path.clone(), cause };
@@ -114,9 +115,9 @@ impl Machine {
         board.flash_mut().attach_always();
         let store =
             self.image.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
-        let mut server = Server::open(board, &Options::default())?;
+        let mut server = Server::open(ServedBoard::new(board), &Options::default())?;
         if let Some(store) = store {
-            server.on_change(move |board: &mut CaseBoard| {
+            server.on_change(move |board: &mut ServedBoard| {
                 store.store(board).map_err(io::Error::other)
             });
         }

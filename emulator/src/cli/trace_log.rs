@@ -10,12 +10,13 @@ use std::{
 use crate::{
     case::CaseBoard,
     control::{entry_text, entry_value},
+    fault::board::ServedBoard,
     trace::{Entry, Event},
     transport::server::Server,
 };
 
 /// Lets `server` write its board's trace to `path`, as lines of JSON or of text.
-pub(super) fn attach(server: &mut Server<CaseBoard>, path: &Path, json: bool) -> io::Result<()> {
+pub(super) fn attach(server: &mut Server<ServedBoard>, path: &Path, json: bool) -> io::Result<()> {
     let log = Arc::new(Mutex::new(TraceLog::open(path, json)?));
     let quiet_log = Arc::clone(&log);
     // One thread calls both.

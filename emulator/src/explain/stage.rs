@@ -34,7 +34,7 @@ const COMMAND_GAP: Duration = Duration::from_millis(20);
 /// Bit 9 of the status: what the legacy stub's unlock keeps (QUIRKS Q2).
 const KEPT_BY_LEGACY_STUB: u8 = 0x02;
 /// The image that is in the array before the first step.
-const OLD_FIRMWARE: u8 = 0xff;
+const OLD_FIRMWARE: u16 = 0x100;
 /// Most that an erase may take and still have been refused.
 const NO_TIME_CHIP: Duration = Duration::from_millis(100);
 const NO_TIME_SECTOR: Duration = Duration::from_millis(2);
@@ -189,7 +189,7 @@ impl Stage {
         }
         let mut wanted = Vec::new();
         for (number, (place, len)) in places.iter().enumerate() {
-            let mut data = page(write.image, *place);
+            let mut data = page(write.image.into(), *place);
             if write.changed_byte && number == 0 {
                 data[1] ^= 0x10;
             }
@@ -351,8 +351,8 @@ fn samples(at: u32, bytes: u32, capacity: u32) -> Vec<(u32, usize)> {
 }
 
 /// One page of an image: the same for the same image and place.
-fn page(image: u8, place: u32) -> [u8; PAGE_BYTES] {
-    let mut random = fastrand::Rng::with_seed(u64::from(place) << 8 | u64::from(image));
+fn page(image: u16, place: u32) -> [u8; PAGE_BYTES] {
+    let mut random = fastrand::Rng::with_seed(u64::from(place) << 16 | u64::from(image));
     let mut page = [0; PAGE_BYTES];
     random.fill(&mut page);
     // No page may look like another relation by chance.

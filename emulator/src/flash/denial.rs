@@ -37,6 +37,11 @@ pub enum Denial {
         /// Supply in millivolts.
         supply_mv: u16,
     },
+    /// The supply is so low that the part does not answer at all (QUIRKS Q25).
+    Unpowered {
+        /// Supply in millivolts.
+        supply_mv: u16,
+    },
     /// The part is in deep power-down.
     PowerDown,
     /// An erase or program is suspended (QUIRKS Q34).

@@ -134,6 +134,8 @@ pub struct NorFlash {
     locks_frozen: bool,
     pins: Pins,
     supply_mv: u16,
+    /// The supply is too low for any answer.
+    unpowered: bool,
     pull: u8,
     derived: Derived,
 }
@@ -177,6 +179,7 @@ impl NorFlash {
             locks_frozen: false,
             pins: Pins { wp_high: true, hold_high: true },
             supply_mv: part.supply_mv[0].midpoint(part.supply_mv[1]),
+            unpowered: false,
             pull: 0xFF,
             derived: Derived::new(&part, &map),
             part,
@@ -316,9 +319,23 @@ impl NorFlash {
         self.derive();
     }
 
-    /// Supply in millivolts (QUIRKS Q25).
+    /// Supply in millivolts (QUIRKS Q25): below the write-inhibit level nothing is written, below
+    /// [`Part::read_minimum_mv`] the part does not answer, and powers up anew after that.
     pub fn set_supply_mv(&mut self, supply_mv: u16) {
+        let minimum = self.part.read_minimum_mv.min(self.part.write_inhibit_mv);
+        let was_unpowered = self.unpowered;
         self.supply_mv = supply_mv;
+        self.unpowered = supply_mv < minimum;
+        if was_unpowered && !self.unpowered {
+            self.release_power_lock();
+            self.power_up();
+        }
+    }
+
+    /// Supply in millivolts.
+    #[must_use]
+    pub fn supply_mv(&self) -> u16 {
+        self.supply_mv
     }
 
     /// Level that the host reads where the part does not drive MISO: 0xFF or 0x00 (QUIRKS Q29).

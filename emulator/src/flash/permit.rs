@@ -60,6 +60,8 @@ pub(crate) struct Situation<'a> {
     pub(crate) lines: CommandLines,
     /// The part is in four-line command mode.
     pub(crate) four_line_mode: bool,
+    /// The supply is below what the part needs to answer.
+    pub(crate) unpowered: bool,
     /// HOLD# is low and works as HOLD#.
     pub(crate) held: bool,
     /// The part is in deep power-down.
@@ -155,6 +157,9 @@ fn changes(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
 /// Whether the part takes the instruction at all in its mode.
 #[inline]
 fn hears(request: &Request, now: &Situation<'_>) -> Result<(), Denial> {
+    if now.unpowered {
+        return Err(Denial::Unpowered { supply_mv: now.supply_mv });
+    }
     if now.held {
         return Err(Denial::Hold);
     }

@@ -99,3 +99,68 @@ fn burned_efuses_are_kept_beside_the_image() {
     let error = BoardStore::open(&path, &mut board()).expect_err("damaged");
     assert!(matches!(error, PersistError::State { .. }), "{error}");
 }
+
+#[test]
+fn whenever_the_process_or_the_supply_dies_the_image_is_what_the_part_holds() {
+    let folder = tempfile::tempdir().expect("a folder");
+    for seed in 0..12 {
+        let path = folder.path().join(format!("{seed}.bin"));
+        let mut random = fastrand::Rng::with_seed(seed);
+        let mut part = flash();
+        let store = ImageStore::open(&path, &mut part).expect("made");
+        let (mut now, mut trace) = (Instant::ZERO, Trace::default());
+        for _ in 0..12 {
+            let sector = random.u8(0..4) << 4;
+            let change = match random.u8(0..4) {
+                0 => vec![0x20, 0x00, sector, 0x00],
+                1 => vec![0x01, random.u8(..) & 0x7c, random.u8(..) & 0x42],
+                _ => {
+                    let mut program = vec![0x02, 0x00, sector, random.u8(..)];
+                    program.extend((0..32).map(|_| random.u8(..)));
+                    program
+                }
+            };
+            for mosi in [&[0x06][..], &change] {
+                let command_lines = CommandLines::One;
+                let mut transaction = Transaction { mosi, miso: &mut [], command_lines };
+                part.transfer(now, &mut transaction, &mut trace);
+            }
+            match (part.busy_until(), random.u8(0..3)) {
+                (Some(until), 0) => {
+                    let half = until.since(now).as_nanos() / 2;
+                    now = Instant::from_nanos(now.as_nanos() + half);
+                    part.power_cut(now, random.u64(..));
+                }
+                (until, _) => now = until.unwrap_or(now),
+            }
+            // What a client is told next is stored before; a process killed here loses nothing.
+            store.store(&mut part).expect("stored");
+            let mut next = flash();
+            ImageStore::open(&path, &mut next).expect("a next process reads it");
+            assert!(next.state() == part.state(), "seed {seed}");
+        }
+    }
+}
+
+#[test]
+fn permanent_locks_are_kept_and_volatile_ones_are_not() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("flash.bin");
+    let flash = || LoadedBoard::with_part("SST26VF032B").flash().expect("known").nor().clone();
+    let mut first = flash();
+    let store = ImageStore::open(&path, &mut first).expect("made");
+    // E8h with the write lock of the topmost 8 KiB, then all locks opened (QUIRKS Q15).
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0xE8, 0x40, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+    send(&mut first, &[0x06]);
+    send(&mut first, &[0x98]);
+    let locks = |flash: &NorFlash| [0, 0x3F_F000].map(|at| flash.individually_locked(at));
+    assert_eq!(locks(&first), [Some(false), Some(true)]);
+    store.store(&mut first).expect("stored");
+    let mut second = flash();
+    ImageStore::open(&path, &mut second).expect("loaded");
+    assert_eq!(locks(&second), [Some(true), Some(true)], "locked at power-up");
+    send(&mut second, &[0x06]);
+    send(&mut second, &[0x98]);
+    assert_eq!(locks(&second), [Some(false), Some(true)]);
+}

@@ -16,6 +16,8 @@ const IMAGE_ADDRESS: u32 = 0x1000;
 const HEADER_BYTES: u32 = 24;
 const SEGMENT_HEADER_BYTES: u32 = 8;
 const MAGIC: u8 = 0xE9;
+/// Flash mode of the header without a dummy phase.
+const SLOW_READ: u8 = 5;
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bytes read at a time.
 const PIECE_BYTES: usize = 64;
@@ -66,6 +68,12 @@ impl Header {
             return Ok(());
         };
         Err(FlashBoot::Retry { line })
+    }
+
+    /// Every mode but SLOW READ reads with a dummy phase. The lines do not matter to the part's
+    /// model, the dummy phase does (QUIRKS Q22).
+    fn is_fast(&self) -> bool {
+        self.bytes[2] < SLOW_READ
     }
 
     fn is_quad(&self) -> bool {
@@ -123,7 +131,8 @@ fn load<F: SpiDevice>(
 ) -> Result<u32, FlashBoot> {
     flash_driver::attach(machine, connection, false)?;
     let mut header = Header { bytes: [0; HEADER_BYTES as usize] };
-    machine.read_cached(IMAGE_ADDRESS, &mut header.bytes);
+    // Before the mode is known.
+    machine.read_cached(IMAGE_ADDRESS, &mut header.bytes, false);
     header.check()?;
     say(machine, print, &header.describe());
     flash_driver::wait_idle(machine)?;
@@ -131,10 +140,11 @@ fn load<F: SpiDevice>(
     if header.is_quad() {
         flash_driver::enter_quad_mode(machine)?;
     }
-    let (end, sum) = load_segments(machine, print, header.bytes[1])?;
+    let fast = header.is_fast();
+    let (end, sum) = load_segments(machine, print, header.bytes[1], fast)?;
     // The checksum is the last byte of the 16-byte row in which the segments end.
     let mut stored = [0];
-    machine.read_cached(end | 0xF, &mut stored);
+    machine.read_cached(end | 0xF, &mut stored, fast);
     if sum != stored[0] {
         let text = format!("csum err:{sum:#04x}!={:#04x}\r\nets_main.c 384 \r\n", stored[0]);
         say(machine, print, &text);
@@ -150,17 +160,18 @@ fn load_segments<F: SpiDevice>(
     machine: &mut Machine<F>,
     print: bool,
     count: u8,
+    fast: bool,
 ) -> Result<(u32, u8), FlashBoot> {
     let mut at = IMAGE_ADDRESS + HEADER_BYTES;
     let mut sum = CHECKSUM_SEED;
     for _ in 0..count {
         let mut header = [0; SEGMENT_HEADER_BYTES as usize];
-        machine.read_cached(at, &mut header);
+        machine.read_cached(at, &mut header, fast);
         at = at.wrapping_add(SEGMENT_HEADER_BYTES);
         let [a, b, c, d, len @ ..] = header;
         let (target, len) = (u32::from_le_bytes([a, b, c, d]), u32::from_le_bytes(len));
         say(machine, print, &format!("load:{target:#010x},len:{len}\r\n"));
-        load_segment(machine, at, target, len, &mut sum)?;
+        load_segment(machine, at, target, len, fast, &mut sum)?;
         at = at.wrapping_add(len);
     }
     Ok((at, sum))
@@ -171,6 +182,7 @@ fn load_segment<F: SpiDevice>(
     at: u32,
     target: u32,
     len: u32,
+    fast: bool,
     sum: &mut u8,
 ) -> Result<(), FlashBoot> {
     let mut done = 0;
@@ -178,7 +190,7 @@ fn load_segment<F: SpiDevice>(
     while done < len {
         let take = (len - done).min(64);
         let piece = &mut piece[..take as usize];
-        machine.read_cached(at.wrapping_add(done), piece);
+        machine.read_cached(at.wrapping_add(done), piece, fast);
         *sum = piece.iter().fold(*sum, |sum, byte| sum ^ byte);
         machine
             .write_bytes(target.wrapping_add(done), piece)

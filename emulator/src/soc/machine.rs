@@ -66,10 +66,10 @@ impl<F: SpiDevice> Machine<F> {
         self.pass_bus_time(mosi.len() + miso.len());
     }
 
-    /// Reads flash as the cache does: decrypted where the eFuses say so.
-    pub fn read_cached(&mut self, address: u32, target: &mut [u8]) {
+    /// Reads flash as the cache does: decrypted where the eFuses say so; `fast` with 0Bh.
+    pub fn read_cached(&mut self, address: u32, target: &mut [u8], fast: bool) {
         if !self.soc.efuse.decrypts_flash() {
-            return self.read_cache_line(address, target);
+            return self.read_cache_line(address, target, fast);
         }
         let cipher = FlashCipher::of(&self.soc.efuse);
         let mut at = address;
@@ -77,7 +77,7 @@ impl<F: SpiDevice> Machine<F> {
         while !rest.is_empty() {
             let mut unit = [0; UNIT_BYTES];
             let first = at & !(UNIT_STEP - 1);
-            self.read_cache_line(first, &mut unit);
+            self.read_cache_line(first, &mut unit, fast);
             cipher.decrypt(first, &mut unit);
             let found = &unit[(at - first) as usize..];
             let (now, later) = rest.split_at_mut(found.len().min(rest.len()));
@@ -87,9 +87,13 @@ impl<F: SpiDevice> Machine<F> {
         }
     }
 
-    fn read_cache_line(&mut self, address: u32, target: &mut [u8]) {
+    fn read_cache_line(&mut self, address: u32, target: &mut [u8], fast: bool) {
         let [_, high, middle, low] = address.to_be_bytes();
-        self.transfer_cached(&[0x03, high, middle, low], target);
+        if fast {
+            self.transfer_cached(&[0x0B, high, middle, low, 0], target);
+        } else {
+            self.transfer_cached(&[0x03, high, middle, low], target);
+        }
     }
 
     /// Lets the controllers drive other pins.

@@ -19,8 +19,8 @@ use rustix::event::{PollFd, PollFlags};
 const CLIENTS_MAX: usize = 16;
 /// Longest request; whoever sends more is no client.
 const LINE_MAX: usize = 64 * 1024;
-/// Answers that may wait for a client that does not read.
-const ANSWERS_MAX: usize = 4 * 1024 * 1024;
+/// While as many bytes of answers wait for a client, none of its requests is looked at.
+const ANSWERS_MAX: usize = 1024 * 1024;
 /// Bytes taken from one client in one turn.
 const CHUNK_LEN: usize = 4096;
 
@@ -37,6 +37,8 @@ struct Client {
     stream: UnixStream,
     received: Vec<u8>,
     answers: Vec<u8>,
+    /// The client sends no more; what it has asked is still answered.
+    ended: bool,
 }
 
 impl ControlSocket {
@@ -79,7 +81,8 @@ impl ControlSocket {
             && let Ok((stream, _)) = self.listener.accept()
         {
             if stream.set_nonblocking(true).is_ok() {
-                self.clients.push(Client { stream, received: Vec::new(), answers: Vec::new() });
+                let (received, answers) = (Vec::new(), Vec::new());
+                self.clients.push(Client { stream, received, answers, ended: false });
             }
         }
         self.clients.retain_mut(|client| client.exchange(answer).is_ok());
@@ -95,26 +98,34 @@ impl Drop for ControlSocket {
 impl Client {
     /// An error means that the connection is over.
     fn exchange(&mut self, answer: &mut dyn FnMut(&str) -> String) -> io::Result<()> {
-        let mut chunk = [0; CHUNK_LEN];
-        let ended = match self.stream.read(&mut chunk) {
-            Ok(count) => {
-                self.received.extend(chunk.iter().take(count));
-                count == 0
-            }
-            Err(error) if is_transient(&error) => false,
-            Err(error) => return Err(error),
-        };
-        while let Some(end) = self.received.iter().position(|byte| *byte == b'\n') {
+        self.send()?;
+        if self.answers.is_empty() && !self.ended {
+            self.receive()?;
+        }
+        while self.answers.len() < ANSWERS_MAX
+            && let Some(end) = self.received.iter().position(|byte| *byte == b'\n')
+        {
             let line: Vec<u8> = self.received.drain(..=end).collect();
             let line = String::from_utf8_lossy(&line);
             if !line.trim().is_empty() {
                 self.answers.extend(answer(line.trim()).as_bytes());
                 self.answers.push(b'\n');
+                self.send()?;
             }
         }
-        self.send()?;
-        if ended || self.received.len() > LINE_MAX || self.answers.len() > ANSWERS_MAX {
+        if (self.ended && self.answers.is_empty()) || self.received.len() > LINE_MAX {
             return Err(ErrorKind::ConnectionAborted.into());
+        }
+        Ok(())
+    }
+
+    fn receive(&mut self) -> io::Result<()> {
+        let mut chunk = [0; CHUNK_LEN];
+        match self.stream.read(&mut chunk) {
+            Ok(0) => self.ended = true,
+            Ok(count) => self.received.extend(chunk.iter().take(count)),
+            Err(error) if is_transient(&error) => {}
+            Err(error) => return Err(error),
         }
         Ok(())
     }
@@ -134,3 +145,6 @@ impl Client {
 fn is_transient(error: &io::Error) -> bool {
     matches!(error.kind(), ErrorKind::WouldBlock | ErrorKind::Interrupted)
 }
+
+#[cfg(test)]
+mod tests;

@@ -29,6 +29,11 @@ pub trait SerialDevice {
         Duration::from_millis(300_000)
     }
 
+    /// When the last byte that is under way to the host is there.
+    fn sent_at(&self) -> Instant {
+        self.now()
+    }
+
     /// Lets time pass until `now`.
     fn advance(&mut self, now: Instant);
 
@@ -37,6 +42,11 @@ pub trait SerialDevice {
 
     /// Time is wall time: programs notice each byte when it arrives, which costs more.
     fn receive_one_by_one(&mut self) {}
+
+    /// When the line towards the device is free again; in the past if it is.
+    fn line_free_at(&self) -> Instant {
+        Instant::ZERO
+    }
 
     /// The client sends a BREAK, where the front end can.
     fn receive_break(&mut self, now: Instant) {
@@ -88,6 +98,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
         }
     }
 
+    fn sent_at(&self) -> Instant {
+        Self::sent_at(self)
+    }
+
     fn advance(&mut self, now: Instant) {
         Self::advance(self, now);
     }
@@ -98,6 +112,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn receive_one_by_one(&mut self) {
         Self::receive_one_by_one(self);
+    }
+
+    fn line_free_at(&self) -> Instant {
+        self.received_at()
     }
 
     fn receive_break(&mut self, now: Instant) {

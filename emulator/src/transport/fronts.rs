@@ -15,6 +15,7 @@ use std::{
 use rustix::event::{PollFd, PollFlags};
 
 use super::{
+    adapter::TransmitBuffer,
     device::SerialDevice,
     line::{RawSession, SerialLine},
     modem::{ModemRequest, ModemSocket},
@@ -42,6 +43,8 @@ pub struct Fronts {
     serprog: Option<TcpServer<serprog::Server>>,
     /// What the RFC 2217 client set last.
     baud: Option<u32>,
+    /// What the RFC 2217 client has sent and the line has not taken.
+    buffer: TransmitBuffer,
 }
 
 impl Fronts {
@@ -98,6 +101,16 @@ impl Fronts {
         }
     }
 
+    /// How long until the line takes more of what waits for it.
+    pub(crate) fn wait<D: SerialDevice>(
+        &self,
+        device: &D,
+        clock: &Clock,
+        wall: time::Instant,
+    ) -> Option<time::Duration> {
+        self.buffer.wait(device, clock, wall)
+    }
+
     /// The next client of the PTY that waits for its line change.
     pub(crate) fn modem_request(&mut self) -> Option<ModemRequest> {
         self.modem.as_mut()?.next_request()
@@ -128,12 +141,14 @@ impl Fronts {
         wall: time::Instant,
     ) -> io::Result<()> {
         if let Some(server) = &mut self.rfc2217 {
-            let mut line = DeviceLine { device, clock, wall, baud: self.baud };
+            let buffer = Some(&mut self.buffer);
+            let mut line = DeviceLine { device, clock, wall, baud: self.baud, buffer };
+            line.feed();
             let activity = server.service(&mut line, |_| Session::new(BAUD_AT_CONNECT));
             self.baud = if activity.disconnected { None } else { line.baud };
         }
         if let Some(server) = &mut self.raw {
-            let mut line = DeviceLine { device, clock, wall, baud: None };
+            let mut line = DeviceLine { device, clock, wall, baud: None, buffer: None };
             server.service(&mut line, |_| RawSession::default());
         }
         if let Some(server) = &mut self.serprog {
@@ -167,11 +182,35 @@ struct DeviceLine<'a, D> {
     clock: &'a mut Clock,
     wall: time::Instant,
     baud: Option<u32>,
+    /// Of an adapter that has one.
+    buffer: Option<&'a mut TransmitBuffer>,
+}
+
+impl<D: SerialDevice> DeviceLine<'_, D> {
+    fn feed(&mut self) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.feed(self.device, self.clock, self.wall, self.baud);
+        }
+    }
 }
 
 impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
     fn receive(&mut self, bytes: &[u8]) {
-        self.clock.input(self.device, self.wall, self.baud, bytes);
+        match &mut self.buffer {
+            Some(buffer) => buffer.send(bytes),
+            None => self.clock.input(self.device, self.wall, self.baud, bytes),
+        }
+        self.feed();
+    }
+
+    fn has_room(&self) -> bool {
+        self.buffer.as_ref().is_none_or(|buffer| buffer.has_room())
+    }
+
+    fn discard_received(&mut self) {
+        if let Some(buffer) = &mut self.buffer {
+            buffer.discard();
+        }
     }
 
     fn set_lines(&mut self, dtr: bool, rts: bool) {

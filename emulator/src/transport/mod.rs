@@ -1,6 +1,7 @@
 //! Ways in to a board: PTY, TCP, RFC 2217, serprog. Protocols are sans-io; only the front ends
 //! touch descriptors.
 
+mod adapter;
 pub mod client_watch;
 pub mod control;
 pub mod device;

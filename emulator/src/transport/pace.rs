@@ -126,6 +126,12 @@ impl Clock {
         more
     }
 
+    /// How long it is from `wall` until the device time `due`.
+    #[must_use]
+    pub fn until(&self, due: Instant, wall: time::Instant) -> time::Duration {
+        due.since(self.at(wall)).into()
+    }
+
     /// How long nothing will happen without input; `None` if for ever.
     pub fn idle<D: SerialDevice + ?Sized>(
         &self,

@@ -24,6 +24,10 @@ const DELAY_LEN: u16 = 5;
 /// Clock before the client asks for another, and the fastest that it gets.
 const CLOCK_DEFAULT_HZ: u32 = 20_000_000;
 const CLOCK_MAX_HZ: u32 = 80_000_000;
+/// The slowest clock: nobody may stop the board's time by a transfer that takes days.
+const CLOCK_MIN_HZ: u32 = 400_000;
+/// Longest pause that the operation buffer may hold, for the same reason.
+const DELAY_MAX: Duration = Duration::from_millis(10_000);
 /// Sixteen bytes, padded with zeros.
 const NAME: [u8; 16] = *b"esp32-emulator\0\0";
 
@@ -201,13 +205,14 @@ impl Server {
     fn command(&mut self, command: Command, parameters: &[u8], bus: &mut (impl SpiBus + ?Sized)) {
         match (command, parameters) {
             (Command::BufferDelay, [a, b, c, d]) => {
-                if self.delays_len + DELAY_LEN > OPERATION_BUFFER_LEN {
+                let us = u32::from_le_bytes([*a, *b, *c, *d]);
+                let delays = self.delays + Duration::from_micros(u64::from(us));
+                if self.delays_len + DELAY_LEN > OPERATION_BUFFER_LEN || delays > DELAY_MAX {
                     self.answers.push(NAK);
                     return;
                 }
                 self.delays_len += DELAY_LEN;
-                let us = u32::from_le_bytes([*a, *b, *c, *d]);
-                self.delays = self.delays + Duration::from_micros(u64::from(us));
+                self.delays = delays;
                 self.answers.push(ACK);
             }
             (Command::SetBus, [flags]) => {
@@ -226,7 +231,7 @@ impl Server {
             }
             (Command::SetClock, [a, b, c, d]) => {
                 let hz = u32::from_le_bytes([*a, *b, *c, *d]);
-                if hz == 0 {
+                if hz < CLOCK_MIN_HZ {
                     self.answers.push(NAK);
                     return;
                 }

@@ -294,7 +294,8 @@ impl<D: SerialDevice> Server<D> {
         let stalled = self.port.is_stalled().then_some(self.stall_wait);
         let event = self.clock.idle(&self.device, wall_now());
         let quiet = self.quiet_at.map(|at| at.saturating_duration_since(wall_now()));
-        [stalled, event, quiet].into_iter().flatten().min()
+        let line = self.fronts.wait(&self.device, &self.clock, wall_now());
+        [stalled, event, quiet, line].into_iter().flatten().min()
     }
 
     /// Until when to look for the client's next bytes before sleeping.

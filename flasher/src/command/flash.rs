@@ -54,15 +54,17 @@ pub(super) fn write(
     };
     let changer = transfer.changer(dialect);
     let ranges: Vec<Range<u32>> = images.iter().map(sectors).collect();
-    gate::pass(board, &identity, &ranges, changer, args.gate, report)?;
+    let found = gate::pass(board, &identity, &ranges, changer, args.gate, report)?;
     if transfer == Transfer::Plain {
         let part = identity.entered_by_rom_probe().map(|part| part.name.as_str());
         report.say(&Event::PlainInstructions { part })?;
     }
     let guard = match changer {
-        Changer::RomLoader => {
-            Some(board.session.repeat(|session| Guard::before(session, &identity))?)
-        }
+        Changer::RomLoader => Some(match found.as_ref().and_then(|found| found.parts.first()) {
+            // The look has read all that is needed.
+            Some(state) => Guard::with(&identity, identity.candidates.first(), &state.registers),
+            None => board.session.repeat(|session| Guard::before(session, &identity))?,
+        }),
         Changer::AsItIs => None,
     };
     let result = write_images(board, images, args, transfer, report);

@@ -19,7 +19,8 @@ use crate::{
 /// Partition tables of usual size lie in so many bytes.
 const TABLE_READ_BYTES: u32 = 0x400;
 
-/// Stops if `ranges` are protected, or lifts the protection if that was asked for.
+/// Stops if `ranges` are protected, or lifts the protection if that was asked for. Returns what the
+/// last look found, unless none was wanted.
 pub(super) fn pass(
     board: &mut Board,
     identity: &Identity,
@@ -27,9 +28,9 @@ pub(super) fn pass(
     changer: Changer,
     gate: Gate,
     report: &mut Report,
-) -> Result<(), Failure> {
+) -> Result<Option<Preflight>, Failure> {
     if gate.no_preflight {
-        return Ok(());
+        return Ok(None);
     }
     let look = |board: &mut Board| {
         board.session.look(|session| session.preflight(identity, ranges, changer))
@@ -44,19 +45,15 @@ pub(super) fn pass(
     {
         return Err(Failure::RomEntersQpi(part));
     }
-    let Some(state) = found.obstacle() else { return Ok(()) };
+    let Some(state) = found.obstacle() else { return Ok(Some(found)) };
     if !gate.unprotect {
         return Err(obstacle(board, state));
     }
     protect::clear(board, identity, None, Trial::Auto, report)?;
     let again = look(board)?;
-    still_there(board, &again)
-}
-
-fn still_there(board: &mut Board, found: &Preflight) -> Result<(), Failure> {
-    match found.obstacle() {
+    match again.obstacle() {
         Some(state) => Err(obstacle(board, state)),
-        None => Ok(()),
+        None => Ok(Some(again)),
     }
 }
 

@@ -10,7 +10,9 @@ use crate::{
     flash::{BLOCK_BYTES, ReadError},
     identity::Identity,
     preflight::{Changer, Preflight},
-    protect::{ChangeError, Registers, locked, plan_write},
+    protect::{
+        ChangeError, Protected, Registers, cleared, decode, is_volatile, locked, plan_write,
+    },
     session::{Session, SessionError},
     status::Persistence,
 };
@@ -97,6 +99,10 @@ impl Session {
             },
             _ => None,
         };
+        let cure = match &scratch {
+            Some(scratch) if scratch.refused() => self.try_cure(identity, scratch.sector)?,
+            _ => None,
+        };
         Ok(Evidence {
             strap_vdd_1v8: chip.strap_vdd_1v8,
             supply_min_mv: identity.candidates.iter().map(|part| part.supply_mv[0]).min(),
@@ -113,7 +119,37 @@ impl Session {
             differences: None,
             written,
             scratch,
+            cure,
         })
+    }
+
+    /// Lifts what the register bits protect in the volatile registers, tries `sector`, and puts the
+    /// registers back. Nothing stored changes.
+    fn try_cure(&mut self, identity: &Identity, sector: u32) -> Result<Option<bool>, ReadError> {
+        for part in &identity.candidates {
+            let now = self.look_twice(|session| session.read_registers(identity, part))?;
+            let covers = match decode(part, &now) {
+                Protected::Range(range) => range.contains(&sector),
+                Protected::ByLocks | Protected::Unknown => false,
+            };
+            let plan = cleared(part, &now)
+                .and_then(|wanted| plan_write(part, &identity.candidates, &now, &wanted));
+            let Some(plan) = plan.ok().filter(|plan| covers && is_volatile(part, plan)) else {
+                continue;
+            };
+            let mut sent = Ok(());
+            for form in &plan.forms {
+                sent = sent.and_then(|()| self.send_surely(form, Persistence::Volatile));
+            }
+            let tried = sent.map_err(ReadError::from).and_then(|()| self.try_sector(sector));
+            let changed = self.look_twice(|session| session.read_registers(identity, part))?;
+            let back = plan_write(part, &identity.candidates, &changed, &now);
+            for form in back.map(|plan| plan.forms).unwrap_or_default() {
+                self.send_surely(&form, Persistence::Volatile)?;
+            }
+            return tried.map(|scratch| Some(scratch.works()));
+        }
+        Ok(None)
     }
 
     /// Changes one BP bit in the volatile register and back. Nothing stored changes.

@@ -139,6 +139,11 @@ fn register_bits(evidence: &Evidence) -> Option<Diagnosis> {
     let state = evidence.parts.iter().find(covers)?;
     let all = evidence.parts.iter().all(|state| covers(&state));
     let confidence = if all { Confidence::High } else { Confidence::Medium };
+    let confidence = match evidence.cure {
+        Some(true) => Confidence::High,
+        Some(false) => Confidence::Low,
+        None => confidence,
+    };
     let mut diagnosis = conclude(Cause::RegisterBits, confidence, Remedy::ProtectClear);
     diagnosis.evidence.extend(bits_finding(state));
     if !all {
@@ -300,6 +305,7 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
     }
     let Some(scratch) = &evidence.scratch else { return };
     let sector = scratch.sector;
+    let cure = evidence.cure.map(|works| Finding::CureTried { sector, works });
     diagnosis.evidence.push(if scratch.works() {
         Finding::SectorWorks { sector }
     } else if scratch.erased && !scratch.refused() {
@@ -307,6 +313,7 @@ fn add_attempts(diagnosis: &mut Diagnosis, evidence: &Evidence) {
     } else {
         Finding::EraseRefused { sector, latch_kept: scratch.latch_kept }
     });
+    diagnosis.evidence.extend(cure);
 }
 
 #[cfg(test)]

@@ -107,6 +107,16 @@ impl fmt::Display for Finding {
                 write!(f, "sector {sector:#x} erased and did not program")
             }
             Self::SectorWorks { sector } => write!(f, "sector {sector:#x} erased and programmed"),
+            Self::CureTried { sector, works: true } => write!(
+                f,
+                "with the protection lifted in the volatile registers only, sector {sector:#x} \
+                 erased and programmed: the cure works"
+            ),
+            Self::CureTried { sector, works: false } => write!(
+                f,
+                "with the protection lifted in the volatile registers, sector {sector:#x} still \
+                 did not take a write"
+            ),
             Self::RomEntersQpi { part } => write!(
                 f,
                 "on {part}, 35h enters the four-line mode, so the ROM loader's own write would hang; \

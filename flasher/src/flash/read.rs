@@ -37,6 +37,9 @@ pub enum ReadError {
     /// differently every time.
     #[error("the bytes that arrived do not have the digest that the chip computes; read again")]
     Damaged,
+    /// The flash does not answer any more, so what was read is the level of a dead line.
+    #[error("the flash does not answer: its id reads as {0:02x?}")]
+    Absent([u8; 3]),
 }
 
 impl Session {

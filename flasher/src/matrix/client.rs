@@ -18,8 +18,25 @@ const LIMIT: Duration = Duration::from_mins(3);
 const POLL: Duration = Duration::from_millis(20);
 /// Clients wait for less than a loaded machine may need, so they may try again.
 const TRIES: u32 = 4;
-const GAVE_UP_WAITING: [&str; 3] =
-    ["Timeout while running", "Failed to connect", "No serial data received"];
+const GAVE_UP_WAITING: [&str; 6] = [
+    "Timeout while running",
+    "Failed to connect",
+    "No serial data received",
+    "Try increasing timeouts",
+    "serial noise",
+    "troubleshooting.html",
+];
+/// What clients say of a write that failed, and the words of the table.
+const KNOWN: [(&str, &str); 8] = [
+    ("MD5 of file does not match", "MD5 mismatch"),
+    ("flash region is empty", "region is empty"),
+    ("result was 0105", "error 0105"),
+    ("01050000", "error 0105"),
+    ("Verification of flash content failed", "verification failed"),
+    ("Verification failed", "verification failed"),
+    ("Bootloader failed to write to flash", "write refused"),
+    ("Soft resetting is", "no soft reset"),
+];
 
 /// What esptool runs on the chip.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -253,27 +270,19 @@ impl Client {
                 code => (Ended::Failed, format!("exit {}", code.unwrap_or(-1))),
             };
         }
-        let known = [
-            ("MD5 of file does not match", "MD5 mismatch"),
-            ("flash region is empty", "region is empty"),
-            ("result was 0105", "error 0105"),
-            ("01050000", "error 0105"),
-            ("Verification of flash content failed", "verification failed"),
-            ("Bootloader failed to write to flash", "write refused"),
-            ("Soft resetting is", "no soft reset"),
-        ];
-        let found = known.iter().find(|(text, _)| said.text.contains(text));
-        let words = found.map_or_else(
-            || said.last_line().unwrap_or("no word").to_owned(),
-            |(_, word)| (*word).to_owned(),
-        );
+        let words = said.known_words().or(said.last_line()).unwrap_or("no word").to_owned();
         (Ended::Failed, words)
     }
 }
 
 impl Said {
     fn gave_up_waiting(&self) -> bool {
-        !self.success && GAVE_UP_WAITING.iter().any(|words| self.text.contains(words))
+        let waiting = || GAVE_UP_WAITING.iter().any(|words| self.text.contains(words));
+        !self.success && self.known_words().is_none() && waiting()
+    }
+
+    fn known_words(&self) -> Option<&'static str> {
+        KNOWN.iter().find(|(text, _)| self.text.contains(text)).map(|(_, words)| *words)
     }
 
     /// Its last word, without the frame that some clients draw around it.

@@ -11,17 +11,17 @@ use esp32_emulator::{
     board::{Board, BoardSetup, ControlLines},
     case::{self, CaseBoard, CaseError, LoadedBoard, MacAddress},
     flash::{FlashState, ModelError, NorFlash},
-    spi::SpiDevice,
     time::Instant,
+    transport::device::SerialDevice,
 };
 use spi_nor::catalog;
 
 use super::{Lines, Port, PortError};
 
 /// A port over a board. The board is shared, so that its owner can look at its trace and flash.
-pub struct VirtualPort<F> {
+pub struct VirtualPort<D> {
     name: String,
-    board: Arc<Mutex<Board<F>>>,
+    board: Arc<Mutex<D>>,
     now: Instant,
 }
 
@@ -96,17 +96,17 @@ pub fn factory_board(part: &str) -> Result<Board<NorFlash>, BoardError> {
     Ok(Board::power_on(BoardSetup::default(), NorFlash::new(part, state)?))
 }
 
-impl<F: SpiDevice> VirtualPort<F> {
+impl<D: SerialDevice> VirtualPort<D> {
     /// A port over `board`, from the board's present time on.
     #[must_use]
-    pub fn new(name: &str, board: Arc<Mutex<Board<F>>>) -> Self {
+    pub fn new(name: &str, board: Arc<Mutex<D>>) -> Self {
         let now = lock(&board).now();
         Self { name: name.to_owned(), board, now }
     }
 }
 
 /// A panic elsewhere does not make the board's state wrong for this port.
-fn lock<F>(board: &Mutex<Board<F>>) -> MutexGuard<'_, Board<F>> {
+fn lock<D>(board: &Mutex<D>) -> MutexGuard<'_, D> {
     board.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
@@ -114,7 +114,7 @@ fn instant(span: Duration) -> Instant {
     Instant::from_nanos(u64::try_from(span.as_nanos()).unwrap_or(u64::MAX))
 }
 
-impl<F: SpiDevice + Send> Port for VirtualPort<F> {
+impl<D: SerialDevice + Send> Port for VirtualPort<D> {
     fn name(&self) -> &str {
         &self.name
     }

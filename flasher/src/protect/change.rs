@@ -385,7 +385,7 @@ impl Session {
 }
 
 /// 50h reaches every bit that changes.
-fn is_volatile(part: &Part, plan: &WritePlan) -> bool {
+pub(crate) fn is_volatile(part: &Part, plan: &WritePlan) -> bool {
     !part.instructions.write_enable_volatile.is_empty()
         && plan.changes.iter().all(|change| {
             let volatile = part.mask_where(change.register, |bit| bit.kind == BitKind::NvVolatile);

@@ -8,7 +8,7 @@ use std::{
 
 use esp32_emulator::{
     board::{Mode, STRAP_DOWNLOAD, STRAP_FLASH_BOOT},
-    case::{self, CaseBoard, LoadedBoard, Step, Story},
+    case::{self, BootStep, CaseBoard, LoadedBoard, Step, Story},
     time::Instant,
     transport::{
         device::SerialDevice,
@@ -16,7 +16,7 @@ use esp32_emulator::{
     },
 };
 
-use super::{Assumption, ReproduceError, StepReport, summary};
+use super::{Assumption, Observation, ReproduceError, StepReport, summary};
 use crate::{
     port::{Port, serial::SerialPort},
     progress::Observer,
@@ -132,7 +132,7 @@ impl Play {
     ) -> Result<(), ReproduceError> {
         match step {
             Step::Write(write) => self.write(write, report, observer),
-            Step::Boot(_) => self.boot(report),
+            Step::Boot(boot) => self.boot(boot, report),
             Step::PowerCycle(_) => {
                 "power off and on".clone_into(&mut report.done);
                 Ok(self.handle.with(|board| board.power_cycle(board.now()))?)
@@ -158,7 +158,7 @@ impl Play {
     }
 
     /// Releases GPIO0 and resets: the ROM boots the image, then the firmware's start-up runs.
-    fn boot(&mut self, report: &mut StepReport) -> Result<(), ReproduceError> {
+    fn boot(&mut self, step: &BootStep, report: &mut StepReport) -> Result<(), ReproduceError> {
         "boot from flash".clone_into(&mut report.done);
         let (mode, text) = self.handle.with(|board| {
             board.set_strap(STRAP_FLASH_BOOT);
@@ -168,6 +168,16 @@ impl Play {
         })?;
         report.said = String::from_utf8_lossy(&text).lines().map(str::to_owned).collect();
         report.said.retain(|line| !line.is_empty());
+        if let Some(expected) = &step.expect {
+            let agrees = report.said.iter().any(|line| line.contains(expected));
+            report.observations.push(Observation {
+                what: "output of the boot".to_owned(),
+                expected: expected.clone(),
+                seen: if agrees { expected.clone() } else { report.said.join(" / ") },
+                agrees,
+            });
+            return Ok(());
+        }
         if mode == Mode::Application {
             Ok(())
         } else {

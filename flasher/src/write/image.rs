@@ -10,7 +10,7 @@ use super::{
     prepared::{Piece, pieces},
 };
 use crate::{
-    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES},
+    flash::{BLOCK_BYTES, ReadError, SECTOR_BYTES, is_absent},
     identity::Identity,
     preflight::Changer,
     progress::{Observer, Phase, Progress},
@@ -139,7 +139,7 @@ impl LineTrouble for ReadError {
         match self {
             Self::Session(error) => error.is_line_trouble(),
             Self::Damaged => true,
-            Self::Range { .. } => false,
+            Self::Range { .. } | Self::Absent(_) => false,
         }
     }
 }
@@ -376,12 +376,38 @@ impl Session {
     pub(crate) fn read_proven(&mut self, offset: u32, len: u32) -> Result<Vec<u8>, ReadError> {
         for _ in 0..=REPAIRS_MAX {
             let data = self.read_carefully(offset, len)?;
-            let digest = self.look(|session| session.flash_md5(offset, len))?;
-            if Digest(digest) == Digest::of(&data) {
+            if self.digest_of(offset, &data)? == Digest::of(&data) {
                 return Ok(data);
             }
         }
         Err(ReadError::Damaged)
+    }
+
+    /// The loader's digest of as many bytes as `data` has. Bytes that are all alike are what a dead
+    /// line reads as well, so they count only if the flash answers by its id and then once more.
+    fn digest_of(&mut self, offset: u32, data: &[u8]) -> Result<Digest, ReadError> {
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        let digest = Digest(self.look(|session| session.flash_md5(offset, len))?);
+        if digest == Digest::of(data) { self.prove_alike(offset, data, digest) } else { Ok(digest) }
+    }
+
+    /// `digest` of the flash, which is that of `data`, once more if a dead line could have given it.
+    fn prove_alike(
+        &mut self,
+        offset: u32,
+        data: &[u8],
+        digest: Digest,
+    ) -> Result<Digest, ReadError> {
+        let alike = data.first().is_some_and(|first| data.iter().all(|byte| byte == first));
+        if !alike {
+            return Ok(digest);
+        }
+        let id = self.look_twice::<_, SessionError>(Self::jedec_id)?;
+        if is_absent(id) {
+            return Err(ReadError::Absent(id));
+        }
+        let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
+        Ok(Digest(self.look(|session| session.flash_md5(offset, len))?))
     }
 
     fn check(&mut self, image: &Image, check: Check) -> Result<Option<Digest>, WriteError> {
@@ -389,7 +415,10 @@ impl Session {
             return Ok(None);
         }
         let whole = whole(image);
-        let (whole_file, flash) = self.digests(image, &whole)?;
+        let (whole_file, mut flash) = self.digests(image, &whole)?;
+        if flash == whole_file {
+            flash = self.prove_alike(whole.start, &image.data, flash)?;
+        }
         if flash != whole_file {
             return Err(mismatch(&whole, whole_file, flash));
         }

@@ -118,7 +118,9 @@ impl TryFrom<String> for IdPattern {
     fn try_from(text: String) -> Result<Self, NotAllowed> {
         let byte = |pair: &[u8]| match std::str::from_utf8(pair) {
             Ok("??") => Some(None),
-            Ok(digits) if digits.bytes().all(|digit| digit.is_ascii_hexdigit()) => {
+            Ok(digits)
+                if digits.len() == 2 && digits.bytes().all(|digit| digit.is_ascii_hexdigit()) =>
+            {
                 u8::from_str_radix(digits, 16).ok().map(Some)
             }
             _ => None,

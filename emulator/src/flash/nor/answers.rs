@@ -26,7 +26,8 @@ impl NorFlash {
         let header = match op {
             Meaning::ReadId | Meaning::ReadBlockProtection => 1,
             Meaning::Read | Meaning::ReadLock => 1 + address_bytes,
-            Meaning::FastRead | Meaning::SecurityRead => 2 + address_bytes,
+            Meaning::FastRead => 2 + address_bytes + self.derived.extra_dummy,
+            Meaning::SecurityRead => 2 + address_bytes,
             Meaning::ReadManufacturer | Meaning::ReleasePowerDown => 4,
             Meaning::ReadSfdp | Meaning::ReadUniqueId => 5,
             _ => return,
@@ -42,7 +43,8 @@ impl NorFlash {
                 *answer = byte;
             }
         };
-        let device_id = self.part.jedec_id.0[2].wrapping_sub(1);
+        let derived = self.part.jedec_id.0[2].wrapping_sub(1);
+        let device_id = self.part.device_id.unwrap_or(derived);
         let maker = self.part.jedec_id.0[0];
         match op {
             Meaning::ReadId => cycle(&self.part.jedec_id.0, skipped, miso),

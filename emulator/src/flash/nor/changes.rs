@@ -152,17 +152,22 @@ impl NorFlash {
         let Some(range) = range else { return Ok(()) };
         let busy = Duration::from_micros(u64::from(erase.typical_us));
         if self.otp_mode {
-            let before = &mut self.before;
-            before.note_erase(Area::OtpSector, 0..OTP_SECTOR_BYTES);
-            self.state
-                .otp_sector
-                .erase(&(0..OTP_SECTOR_BYTES), |number, old| before.note_sector(number, old));
-            self.dirty.registers();
-            self.start(now, Kind::Erase, 0..0, busy);
-            return Ok(());
+            self.erase_otp_sector(now, busy);
+        } else {
+            self.erase_cells(now, range, busy, trace);
         }
-        self.erase_cells(now, range, busy, trace);
         Ok(())
+    }
+
+    /// Any erase in OTP mode (QUIRKS Q32).
+    fn erase_otp_sector(&mut self, now: Instant, busy: Duration) {
+        let before = &mut self.before;
+        before.note_erase(Area::OtpSector, 0..OTP_SECTOR_BYTES);
+        self.state
+            .otp_sector
+            .erase(&(0..OTP_SECTOR_BYTES), |number, old| before.note_sector(number, old));
+        self.dirty.registers();
+        self.start(now, Kind::Erase, 0..0, busy);
     }
 
     /// 60h, C7h: all or nothing (QUIRKS Q11).
@@ -176,14 +181,21 @@ impl NorFlash {
         let extra = transaction.mosi.len() - 1;
         let request = if extra > 0 {
             Request::Cut { address: false, bytes: extra }
+        } else if self.otp_mode {
+            Request::OneTimeArea { frozen: self.state.otp_lock != 0 }
         } else {
             Request::ChipErase(all.clone())
         };
         if let Err(why) = self.permitted(transaction.command_lines, &request) {
             return Err(self.refuse(now, transaction.mosi[0], &request, why, trace));
         }
-        let busy = Duration::from_micros(u64::from(self.part.chip_erase.typical_us));
-        self.erase_cells(now, all, busy, trace);
+        if self.otp_mode {
+            let sector = self.part.erase.first().map_or(0, |erase| erase.typical_us);
+            self.erase_otp_sector(now, Duration::from_micros(u64::from(sector)));
+        } else {
+            let busy = Duration::from_micros(u64::from(self.part.chip_erase.typical_us));
+            self.erase_cells(now, all, busy, trace);
+        }
         Ok(())
     }
 

@@ -39,6 +39,8 @@ pub(super) struct Derived {
     /// HOLD# is low and works as HOLD#.
     pub(super) held: bool,
     pub(super) status_lock: StatusLockState,
+    /// Dummy bytes of a fast read beyond the usual one (QUIRKS Q22).
+    pub(super) extra_dummy: usize,
 }
 
 impl Derived {
@@ -65,6 +67,7 @@ impl Derived {
                 wp_low: false,
                 both,
             },
+            extra_dummy: 0,
         }
     }
 }
@@ -75,11 +78,18 @@ impl NorFlash {
         let (map, live) = (&self.map, &self.live);
         let bit = |name: &str| map.find(name).map_or(0, |at| u8::from(at.get(live)));
         let protected = protected_range(&self.part, &bit);
+        let extra_dummy = self
+            .part
+            .extra_dummy
+            .iter()
+            .filter(|extra| extra.bits.iter().all(|(name, value)| bit(name) == *value));
+        let extra_dummy = extra_dummy.map(|extra| usize::from(extra.bytes)).sum();
         let is_set = |bit: Option<BitAt>| bit.is_some_and(|bit| bit.get(live));
         let quad = is_set(map.quad_enable);
         let derived = &mut self.derived;
         let bits = derived.bits;
         derived.protected = protected;
+        derived.extra_dummy = extra_dummy;
         derived.any_block_protect =
             map.block_protect.iter().zip(live).any(|(mask, value)| mask & value != 0);
         derived.locks_count = self

@@ -50,6 +50,7 @@ impl NorFlash {
         let situation = Situation {
             lines,
             four_line_mode: self.four_line_mode,
+            unpowered: self.unpowered,
             held: self.derived.held,
             powered_down: self.powered_down,
             busy: self.running.is_some(),

@@ -259,7 +259,9 @@ fn h2_damaged_row_is_cured_only_by_a_changed_value() {
 }
 
 mod every_opcode;
+mod every_status;
 mod locks;
 mod power_cut;
 mod quirks;
+mod quirks_power;
 mod reference;

@@ -10,7 +10,7 @@ use crate::flash::{nor::in_flight::Kind, registers::BitAt};
 const SMALL_CAPACITY: u32 = 0x2_0000;
 
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Mode {
+pub(super) enum Mode {
     Single,
     Qpi,
     Otp,
@@ -21,7 +21,7 @@ enum Mode {
     Busy,
 }
 
-const MODES: [Mode; 8] = [
+pub(super) const MODES: [Mode; 8] = [
     Mode::Single,
     Mode::Qpi,
     Mode::Otp,
@@ -34,7 +34,7 @@ const MODES: [Mode; 8] = [
 
 impl Bench {
     /// Puts the part into a mode, whether it has an instruction for that or not.
-    fn enter(&mut self, mode: Mode, write_enable_latch: bool) {
+    pub(super) fn enter(&mut self, mode: Mode, write_enable_latch: bool) {
         let operation = |kind| {
             let (left, until) = (Duration::ZERO, self.now + Duration::from_millis(1));
             Some(Operation { kind, range: 0..0x1000, until, left, whole: left })
