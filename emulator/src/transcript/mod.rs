@@ -1,6 +1,6 @@
 //! Recorded conversations: what passed between a client and a board, with times and line changes.
 //!
-//! One format ([`format`]), one place that parses and emits it. A [`Transcript`] comes from
+//! One format ([`mod@format`]), one place that parses and emits it. A [`Transcript`] comes from
 //! `emulator proxy`, from `flasher --record`, from the hardware suite, or out of what
 //! `esptool --trace` prints ([`esptool`]). It can be graded against a board ([`replay`]) and
 //! compared with another one ([`diff`]). Nothing here opens a file or reads a clock.
