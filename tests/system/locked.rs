@@ -28,7 +28,7 @@ const OPCODES: [u8; 18] = [
 /// A part that holds `sr1` and `sr2`, with old content in the first and in the last sector.
 fn locked(name: &str, sr1: u8, sr2: u8, pins: Pins) -> NorFlash {
     let part: Part = catalog::part(name).expect("the catalogue has it");
-    let last = part.capacity_bytes - SECTOR_BYTES as u32;
+    let last = part.capacity_bytes - 4096;
     let mut state = FlashState::factory(&part);
     state.set_register(RegisterName::Sr1, sr1);
     state.set_register(RegisterName::Sr2, sr2);
@@ -44,12 +44,9 @@ fn spi(random: &mut Rng) -> Request<'static> {
     let opcode = OPCODES[random.usize(0..OPCODES.len())];
     let mosi_bits = 8 * random.u32(0..5);
     let address = random.u32(..) & if random.bool() { 0x003F_FFFF } else { 0x0000_0FFF };
-    let write = |offset, value| RegisterWrite {
-        address: SPI1 + offset,
-        value,
-        mask: u32::MAX,
-        delay_us: random.clone().u32(0..3) * 1_000,
-    };
+    let delay_us = random.u32(0..3) * 1_000;
+    let write =
+        |offset, value| RegisterWrite { address: SPI1 + offset, value, mask: u32::MAX, delay_us };
     // User command with command phase, and address or data as it comes.
     let phases = 1 << 31 | u32::from(mosi_bits > 0) << 27 | u32::from(opcode & 2 == 0) << 30;
     Request::WriteReg(vec![

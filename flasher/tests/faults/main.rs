@@ -4,7 +4,13 @@
 //! A failure prints its seed and its plan. `FAULT_SEED=N cargo test --test faults replay` runs that
 //! seed again; the plan is what `emulator serve --faults FILE` takes.
 
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
+#![allow(
+    clippy::unwrap_used,
+    clippy::expect_used,
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "tests"
+)]
 
 mod generate;
 mod run;

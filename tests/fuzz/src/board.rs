@@ -75,7 +75,7 @@ pub(crate) fn spi(data: &[u8]) {
     static PARTS: OnceLock<Vec<NorFlash>> = OnceLock::new();
     let parts = PARTS.get_or_init(|| {
         let all = catalog::names().filter_map(catalog::part);
-        all.map(|part| loaded(part)).collect()
+        all.map(loaded).collect()
     });
     let Some((&which, data)) = data.split_first() else { return };
     let mut flash = parts[usize::from(which) % parts.len()].clone();

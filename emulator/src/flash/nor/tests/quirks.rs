@@ -403,7 +403,8 @@ fn q32_otp_mode_turns_status_and_array_instructions_to_the_otp_sector() {
     bench.at(0x02, 0, &[0x12]);
     assert_eq!(bench.spi(&[0x03, 0, 0, 0], 1), [0x12]);
     bench.change(&[0x01, 0x04]);
-    assert_eq!(bench.spi(&[0x05], 1), [0x04]);
+    bench.change(&[0x01, 0x00]);
+    assert_eq!(bench.spi(&[0x05], 1), [0x04], "one-time bits stay");
     bench.at(0x20, 0, &[]);
     assert_eq!(bench.denials(), [Denial::StatusOneTimeProgram]);
     assert_eq!(bench.spi(&[0x03, 0, 0, 0], 1), [0x12]);
