@@ -481,3 +481,13 @@ fn h7_below_write_inhibit_the_latch_sets_and_every_change_ends_at_once() {
     bench.at(0x20, 0, &[]);
     assert_eq!(bench.cell(0), 0xFF);
 }
+
+#[test]
+fn q19_bits_without_a_volatile_copy_ignore_a_write_after_50h() {
+    let mut bench = Bench::new("EN25Q32");
+    bench.spi(&[0x50], 0);
+    bench.spi(&[0x01, 0x1C], 0);
+    assert_eq!(bench.spi(&[0x05], 1), [0x00]);
+    bench.change(&[0x01, 0x1C]);
+    assert_eq!(bench.spi(&[0x05], 1), [0x1C]);
+}
