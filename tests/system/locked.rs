@@ -28,7 +28,7 @@ const OPCODES: [u8; 18] = [
 /// A part that holds `sr1` and `sr2`, with old content in the first and in the last sector.
 fn locked(name: &str, sr1: u8, sr2: u8, pins: Pins) -> NorFlash {
     let part: Part = catalog::part(name).expect("the catalogue has it");
-    let last = part.capacity_bytes - u32::try_from(SECTOR_BYTES).expect("4096");
+    let last = part.capacity_bytes - 4096;
     let mut state = FlashState::factory(&part);
     state.set_register(RegisterName::Sr1, sr1);
     state.set_register(RegisterName::Sr2, sr2);

@@ -221,3 +221,6 @@ fn status(lock: StatusLockState) -> Result<(), Denial> {
 pub(crate) fn overlaps(one: &Range<u32>, other: &Range<u32>) -> bool {
     one.start < other.end && other.start < one.end && one.start < one.end && other.start < other.end
 }
+
+#[cfg(test)]
+mod tests;

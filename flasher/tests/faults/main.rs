@@ -4,12 +4,13 @@
 //! A failure prints its seed and its plan. `FAULT_SEED=N cargo test --test faults replay` runs that
 //! seed again; the plan is what `emulator serve --faults FILE` takes.
 
-#![expect(
-    clippy::print_stdout,
+#![allow(
+    clippy::unwrap_used,
     clippy::expect_used,
-    reason = "the long form reports, and ends at a failed run"
+    clippy::print_stdout,
+    clippy::cast_possible_truncation,
+    reason = "tests"
 )]
-#![allow(clippy::unwrap_used, clippy::cast_possible_truncation, reason = "tests")]
 
 mod generate;
 mod run;

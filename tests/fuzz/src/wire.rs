@@ -63,7 +63,10 @@ pub(crate) fn images(data: &[u8]) {
         }
         let _ = image.checksum_ok();
     }
-    if let Ok(table) = Table::parse(data) {
+    // A label that is no UTF-8 is shown with replacements, and not emitted as it was.
+    if let Ok(table) = Table::parse(data)
+        && table.partitions.iter().all(|partition| !partition.label.contains('\u{fffd}'))
+    {
         assert_eq!(Table::parse(&table.emit()).as_ref(), Ok(&table));
     }
 }

@@ -403,7 +403,8 @@ fn q32_otp_mode_turns_status_and_array_instructions_to_the_otp_sector() {
     bench.at(0x02, 0, &[0x12]);
     assert_eq!(bench.spi(&[0x03, 0, 0, 0], 1), [0x12]);
     bench.change(&[0x01, 0x04]);
-    assert_eq!(bench.spi(&[0x05], 1), [0x04]);
+    bench.change(&[0x01, 0x00]);
+    assert_eq!(bench.spi(&[0x05], 1), [0x04], "one-time bits stay");
     bench.at(0x20, 0, &[]);
     assert_eq!(bench.denials(), [Denial::StatusOneTimeProgram]);
     assert_eq!(bench.spi(&[0x03, 0, 0, 0], 1), [0x12]);
@@ -479,4 +480,14 @@ fn h7_below_write_inhibit_the_latch_sets_and_every_change_ends_at_once() {
     bench.flash.set_supply_mv(3_300);
     bench.at(0x20, 0, &[]);
     assert_eq!(bench.cell(0), 0xFF);
+}
+
+#[test]
+fn q19_bits_without_a_volatile_copy_ignore_a_write_after_50h() {
+    let mut bench = Bench::new("EN25Q32");
+    bench.spi(&[0x50], 0);
+    bench.spi(&[0x01, 0x1C], 0);
+    assert_eq!(bench.spi(&[0x05], 1), [0x00]);
+    bench.change(&[0x01, 0x1C]);
+    assert_eq!(bench.spi(&[0x05], 1), [0x1C]);
 }
