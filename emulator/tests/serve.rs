@@ -163,3 +163,24 @@ fn lists_and_cases_look_as_documented() {
     insta::assert_snapshot!("show_case", print(&["show", "esptool-915"]));
     insta::assert_snapshot!("show_part", print(&["show", "W25Q32JV"]));
 }
+
+#[test]
+fn a_fault_plan_is_at_work_and_counted_at_the_end() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("plan.toml");
+    let exec = |plan: &str| {
+        fs::write(&path, plan).expect("written");
+        Command::new(env!("CARGO_BIN_EXE_emulator"))
+            .args(["exec", "--part", "W25Q32JV", "--no-lines", "--faults"])
+            .arg(&path)
+            .args(["--", "sh", "-c", "printf abc > {port}"])
+            .output()
+            .expect("runs")
+    };
+    let output = exec("[link.to-chip]\nflips-per-million = 1_000_000");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success() && said.contains("faults: link-flip 3"), "{said}");
+    let output = exec("[link.to-chip]\nflips-per-million = 1_000_001");
+    let said = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.code() == Some(3) && said.contains("flips-per-million"), "{said}");
+}
