@@ -137,7 +137,15 @@ fn whenever_the_process_or_the_supply_dies_the_image_is_what_the_part_holds() {
             store.store(&mut part).expect("stored");
             let mut next = flash();
             ImageStore::open(&path, &mut next).expect("a next process reads it");
-            assert!(next.state() == part.state(), "seed {seed}");
+            let (held, found) = (part.state(), next.state());
+            assert_eq!(found.nv, held.nv, "seed {seed}");
+            assert_eq!(found.damaged_row, held.damaged_row, "seed {seed}");
+            assert_eq!((&found.security, found.otp_lock), (&held.security, held.otp_lock));
+            let capacity = part.part().capacity_bytes as usize;
+            let mut cells = [vec![0; capacity], vec![0; capacity]];
+            held.cells.read(0, &mut cells[0]);
+            found.cells.read(0, &mut cells[1]);
+            assert!(cells[0] == cells[1], "seed {seed}");
         }
     }
 }
