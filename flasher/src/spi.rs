@@ -5,7 +5,10 @@
 
 use std::time::Duration;
 
-use esp_protocol::command::{RegisterWrite, Request};
+use esp_protocol::{
+    command::{RegisterWrite, Request},
+    response::Dialect,
+};
 
 use crate::session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Step};
 
@@ -30,6 +33,15 @@ const USER_MOSI: u32 = 1 << 27;
 const USER2_COMMAND_LEN: u32 = 7 << 28;
 /// 24 address bits.
 const USER1_ADDR_LEN: u32 = 23 << 26;
+
+/// What a read sets by itself in `USER`, and the only part of `USER2` that it does not set.
+const USER_OF_READ: u32 = USER_ADDR | USER_DUMMY | USER_MISO | USER_MOSI;
+const USER2_LEN: u32 = 0xf000_0000;
+/// What the ROM's read relies on and does not set: values of the reset (ROM-FACTS 6.3 e).
+const RESET_VALUES: IdleRegisters =
+    IdleRegisters { user: 0x8000_0040, user1: 0x5c00_0007, user2: 0x7000_0000 };
+/// Times that registers found wrong are put right before the line counts as the trouble.
+const RESTORES_MAX: u32 = 3;
 
 /// Bytes that the data buffer holds.
 pub const DATA_BYTES_MAX: usize = 64;
@@ -169,6 +181,17 @@ pub(crate) struct IdleRegisters {
     user2: u32,
 }
 
+impl IdleRegisters {
+    const fn writes(self) -> [(u32, u32); 3] {
+        [(USER, self.user), (USER1, self.user1), (USER2, self.user2)]
+    }
+
+    /// Whether a read with these registers is one with `other`.
+    const fn reads_like(self, other: Self) -> bool {
+        (self.user ^ other.user) & !USER_OF_READ == 0 && (self.user2 ^ other.user2) & USER2_LEN == 0
+    }
+}
+
 impl Session {
     /// Runs one flash instruction and returns the bytes read. On a bad line it is run again, so it
     /// must be one that may be: reads, latches, the same program or erase once more.
@@ -190,7 +213,7 @@ impl Session {
             answer.extend(self.read_register(address)?.to_le_bytes());
         }
         answer.truncate(read_bytes);
-        self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])?;
+        self.write_registers(&idle.writes())?;
         Ok(answer)
     }
 
@@ -217,7 +240,7 @@ impl Session {
         }
         self.write_registers(&start.map_or_else(Vec::new, |start| vec![start]))?;
         self.wait_controller(instruction.opcode)?;
-        self.write_registers(&[(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)])
+        self.write_registers(&idle.writes())
     }
 
     /// Runs one flash instruction that changes cells: with a proven set-up where the line was bad,
@@ -257,7 +280,7 @@ impl Session {
             }
             pause_us = *after_us;
         }
-        for write in [(USER, idle.user), (USER1, idle.user1), (USER2, idle.user2)] {
+        for write in idle.writes() {
             entries.push(plain(write, std::mem::take(&mut pause_us)));
         }
         self.command(&Request::WriteReg(entries), COMMAND_TIMEOUT)?;
@@ -268,13 +291,41 @@ impl Session {
         if let Some(idle) = self.spi_idle {
             return Ok(idle);
         }
-        let idle = IdleRegisters {
+        let found = self.read_idle()?;
+        // A damaged request may have left something else there, which must not be kept.
+        let spoilt = self.dialect() == Dialect::Rom && !found.reads_like(RESET_VALUES);
+        let idle = if spoilt { RESET_VALUES } else { found };
+        self.spi_idle = Some(idle);
+        Ok(idle)
+    }
+
+    fn read_idle(&mut self) -> Result<IdleRegisters, SessionError> {
+        Ok(IdleRegisters {
             user: self.read_register(USER)?,
             user1: self.read_register(USER1)?,
             user2: self.read_register(USER2)?,
-        };
-        self.spi_idle = Some(idle);
-        Ok(idle)
+        })
+    }
+
+    /// Sees that the controller's registers hold what the loader's own reads rely on, and puts them
+    /// right. Without the command phase, which a damaged request can switch off, all of them read
+    /// `FFh`, while [`Session::spi`] works, because it sets these registers itself.
+    ///
+    /// # Errors
+    ///
+    /// [`Cause::SetUpDamaged`] if they never do, and those of [`Session::repeat`].
+    pub(crate) fn prove_loader_reads(&mut self) -> Result<(), SessionError> {
+        self.repeat(|session| {
+            let idle = session.spi_idle()?;
+            for _ in 0..RESTORES_MAX {
+                if session.read_idle()?.reads_like(idle) {
+                    return Ok(());
+                }
+                session.write_registers(&idle.writes())?;
+            }
+            let step = Step::Spi { opcode: opcode::READ };
+            Err(SessionError { step, cause: Cause::SetUpDamaged })
+        })
     }
 
     fn wait_controller(&mut self, opcode: u8) -> Result<(), SessionError> {

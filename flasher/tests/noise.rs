@@ -7,7 +7,13 @@ use std::{
     time::Duration,
 };
 
-use esp32_emulator::{board::Board, fault::link::LinkNoise, flash::NorFlash, time};
+use esp_protocol::response::Dialect;
+use esp32_emulator::{
+    board::{Board, BoardSetup},
+    fault::link::LinkNoise,
+    flash::{FlashState, NorFlash, SECTOR_BYTES},
+    time,
+};
 use esp32_flasher::{
     port::{
         noisy::{NoiseReport, NoisyPort},
@@ -15,7 +21,7 @@ use esp32_flasher::{
     },
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Cause, Session, SessionError},
-    write::{Check, Compression, Image, Skip, WriteError, WriteOptions, WriteReport},
+    write::{Check, Compression, Image, Prepared, Skip, WriteError, WriteOptions, WriteReport},
 };
 
 /// No write of these tests may take longer, in the time of the board.
@@ -171,4 +177,43 @@ fn a_difference_is_written_and_its_neighbours_stay() {
     let mut behind = vec![0; 0x2000 - 0x123];
     board.lock().unwrap().flash().read_cells(0x1_0000 + 0x2_0123, &mut behind);
     assert!(behind.iter().all(|byte| *byte == 0xa5));
+}
+
+/// Seed 507533 of the fault plans: a plug that was loose in a register write left the controller
+/// without its command phase, in which the loader's reads give `FFh` and the id still comes.
+#[test]
+fn reads_that_do_not_reach_the_flash_are_no_erased_cells() {
+    const USER: u32 = 0x3ff4_201c;
+    const ADDRESS_AND_READ_ONLY: u32 = 0x0000_0040;
+    let blank = Image { name: "blank".into(), offset: 0x1_0000, data: vec![0xff; 3373] };
+    let connect = || {
+        let part = spi_nor::catalog::part("W25Q32JV").unwrap();
+        let mut state = FlashState::factory(&part);
+        state.cells.load(blank.offset, &[0xa5; SECTOR_BYTES]);
+        let flash = NorFlash::new(part, state).unwrap();
+        let board = Arc::new(Mutex::new(Board::power_on(BoardSetup::default(), flash)));
+        let mut session = Session::new(Box::new(VirtualPort::new("virtual", Arc::clone(&board))));
+        session.connect(&[ResetStrategy::unix_tight()], 7).unwrap();
+        (session, board)
+    };
+    let spoil = |session: &mut Session| {
+        session.write_registers(&[(USER, ADDRESS_AND_READ_ONLY)]).unwrap();
+    };
+    // Before this session has ever looked at the registers.
+    let (mut session, board) = connect();
+    spoil(&mut session);
+    session.attach_flash().unwrap();
+    let options = WriteOptions { skip: Skip::Right, ..WriteOptions::default() };
+    session.write_image(&blank, options, &mut |_| {}).unwrap();
+    assert!(holds(&board, &blank));
+    // Behind its last own instruction.
+    let (mut session, board) = connect();
+    session.attach_flash().unwrap();
+    spoil(&mut session);
+    let result = session.write_image(&blank, options, &mut |_| {});
+    assert!(matches!(result, Err(WriteError::Mismatch(_))), "{result:?}");
+    spoil(&mut session);
+    let result = session.verify(&Prepared::new(&blank, Dialect::Rom, false));
+    assert!(matches!(result, Err(WriteError::Mismatch(_))), "{result:?}");
+    assert!(!holds(&board, &blank));
 }

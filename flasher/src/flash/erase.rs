@@ -148,6 +148,9 @@ impl Session {
         report: &EraseReport,
         latch_kept: bool,
     ) -> Result<(), EraseError> {
+        if !suspects.is_empty() {
+            self.prove_loader_reads()?;
+        }
         for range in suspects.iter().take(SUSPECTS_MAX) {
             if !self.looks_blank(range)? {
                 return Err(EraseError::Refused {

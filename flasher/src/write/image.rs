@@ -384,7 +384,8 @@ impl Session {
     }
 
     /// The loader's digest of as many bytes as `data` has. Bytes that are all alike are what a dead
-    /// line reads as well, so they count only if the flash answers by its id and then once more.
+    /// line reads as well, so they count only if the flash answers by its id, the loader's reads
+    /// reach it, and the digest is the same once more.
     fn digest_of(&mut self, offset: u32, data: &[u8]) -> Result<Digest, ReadError> {
         let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
         let digest = Digest(self.look(|session| session.flash_md5(offset, len))?);
@@ -406,6 +407,7 @@ impl Session {
         if is_absent(id) {
             return Err(ReadError::Absent(id));
         }
+        self.prove_loader_reads()?;
         let len = u32::try_from(data.len()).unwrap_or(u32::MAX);
         Ok(Digest(self.look(|session| session.flash_md5(offset, len))?))
     }
@@ -430,6 +432,13 @@ impl Session {
             let file = slice(image, &sector);
             if held != file {
                 return Err(mismatch(&sector, Digest::of(file), Digest::of(&held)));
+            }
+        }
+        if self.line_was_bad() {
+            // A request of the reading may have arrived as another one.
+            let (_, flash) = self.digests(image, &whole)?;
+            if flash != whole_file {
+                return Err(mismatch(&whole, whole_file, flash));
             }
         }
         Ok(Some(whole_file))

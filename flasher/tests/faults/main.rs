@@ -2,7 +2,8 @@
 //! outside of what is written.
 //!
 //! A failure prints its seed and its plan. `FAULT_SEED=N cargo test --test faults replay` runs that
-//! seed again; the plan is what `emulator serve --faults FILE` takes.
+//! seed again; the plan is what `emulator serve --faults FILE` takes. The long form runs `FAULT_RUNS`
+//! seeds from `FAULT_FIRST` on.
 
 #![allow(
     clippy::unwrap_used,
@@ -102,8 +103,8 @@ fn run_seed(seed: u64) -> Outcome {
     })
 }
 
-/// Runs `count` seeds on all cores.
-fn run_seeds(count: u64) -> Tally {
+/// Runs `count` seeds from `start` on, on all cores.
+fn run_seeds(start: u64, count: u64) -> Tally {
     let threads = thread::available_parallelism().map_or(1, usize::from);
     let mut tally = Tally::default();
     thread::scope(|scope| {
@@ -111,7 +112,7 @@ fn run_seeds(count: u64) -> Tally {
             .map(|first| {
                 scope.spawn(move || {
                     let mut tally = Tally::default();
-                    for seed in (first..count).step_by(threads) {
+                    for seed in (start + first..start + count).step_by(threads) {
                         tally.add(&run_seed(seed));
                     }
                     tally
@@ -136,21 +137,24 @@ fn check(tally: &Tally) {
     assert!(tally.restarted > 0 && tally.verified < tally.runs);
 }
 
+fn number(variable: &str) -> Option<u64> {
+    env::var(variable).ok()?.parse().ok()
+}
+
 #[test]
 fn thousands_of_plans_end_with_a_verified_flash_or_a_typed_error() {
-    check(&run_seeds(FEW));
+    check(&run_seeds(0, FEW));
 }
 
 #[test]
 #[ignore = "the long form: a million flashings, minutes on two cores in a release build"]
 fn a_million_plans() {
-    let count = env::var("FAULT_RUNS").ok().and_then(|text| text.parse().ok()).unwrap_or(MANY);
-    check(&run_seeds(count));
+    check(&run_seeds(number("FAULT_FIRST").unwrap_or(0), number("FAULT_RUNS").unwrap_or(MANY)));
 }
 
 #[test]
 fn replay() {
-    let Some(seed) = env::var("FAULT_SEED").ok().and_then(|text| text.parse().ok()) else { return };
+    let Some(seed) = number("FAULT_SEED") else { return };
     let outcome = run_seed(seed);
     println!("{:?} in {:?}", outcome.end, outcome.took);
     for (kind, count) in outcome.counts.happened() {

@@ -16,7 +16,7 @@ mod wire;
 pub type Target = (&'static str, fn(&[u8]));
 
 /// All targets.
-pub const TARGETS: [Target; 13] = [
+pub const TARGETS: [Target; 14] = [
     ("slip", wire::slip),
     ("requests", wire::requests),
     ("images", wire::images),
@@ -30,6 +30,7 @@ pub const TARGETS: [Target; 13] = [
     ("parts", text::parts),
     ("boards", text::boards),
     ("stubs", text::stubs),
+    ("transcripts", text::transcripts),
 ];
 
 /// The target of that name.

@@ -1,4 +1,4 @@
-//! Files that users write.
+//! Files that users write or hand on.
 
 use std::path::Path;
 
@@ -7,6 +7,7 @@ use esp32_emulator::{
     fault::plan::FaultPlan,
     flash::{FlashState, NorFlash},
     program::Program,
+    transcript::Transcript,
 };
 use esp32_flasher::batch::Plan;
 use spi_nor::part::Part;
@@ -43,4 +44,19 @@ pub(crate) fn stubs(data: &[u8]) {
         let bytes: usize = program.segments.iter().map(|(_, bytes)| bytes.len()).sum();
         assert!(bytes <= data.len().saturating_mul(2).max(1 << 20), "{bytes} of {}", data.len());
     }
+}
+
+/// Recordings, and what `esptool --trace` prints: what is read can be written, and reads the same.
+pub(crate) fn transcripts(data: &[u8]) {
+    let Ok(read) = Transcript::parse(data) else { return };
+    if let Some(board) = &read.header.board {
+        let _ = board.load();
+    }
+    let emit = |transcript: &Transcript| {
+        let mut text = Vec::new();
+        transcript.emit(&mut text).unwrap();
+        text
+    };
+    let text = emit(&read);
+    assert_eq!(emit(&Transcript::parse(&text).unwrap()), text);
 }
