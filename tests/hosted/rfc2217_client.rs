@@ -5,6 +5,7 @@ use std::{
     fs,
     net::{TcpListener, TcpStream},
     path::Path,
+    process::{Command, Output},
     thread,
     time::Duration,
 };
@@ -36,6 +37,21 @@ fn wait_for(port: u16) {
     panic!("nobody listens at {port}");
 }
 
+/// Runs `client` up to three times: the server takes one client at a time, and needs a while to
+/// let go of the last one.
+#[expect(clippy::disallowed_methods, reason = "another process is waited for")]
+fn served(client: &mut Command) -> Output {
+    let mut output = client.output().expect("the flasher runs");
+    for _ in 0..2 {
+        if output.status.success() {
+            break;
+        }
+        thread::sleep(Duration::from_secs(1));
+        output = client.output().expect("the flasher runs");
+    }
+    output
+}
+
 /// Flashes and verifies `file` through the server of `release`; `None` if it cannot be had.
 fn through(release: Esptool, folder: &Path, file: &str) -> Option<()> {
     let python = release.python()?.get_program().to_str()?.to_owned();
@@ -55,7 +71,7 @@ fn through(release: Esptool, folder: &Path, file: &str) -> Option<()> {
     for task in [&["write", ADDRESS, file][..], &["-b", "921600", "verify", ADDRESS, file]] {
         let mut client = flasher();
         client.env_remove("FLASHER_PORT").args(["--port", &port, "--no-progress"]).args(task);
-        let output = client.output().expect("the flasher runs");
+        let output = served(&mut client);
         let said = String::from_utf8_lossy(&output.stderr);
         assert!(output.status.success(), "esptool {}: {task:?}: {said}", release.version);
         let said = String::from_utf8_lossy(&output.stdout);
