@@ -336,6 +336,27 @@ impl NetArgs {
     }
 }
 
+/// Prints where a client finds the board: as one line of JSON, or a line for each way in.
+fn tell_ready(
+    port: &str,
+    json: Option<serde_json::Value>,
+    opened: Vec<(&'static str, String)>,
+    out: &mut dyn Write,
+) -> io::Result<()> {
+    if let Some(mut ready) = json {
+        for (protocol, address) in opened {
+            ready[protocol] = address.into();
+        }
+        writeln!(out, "{ready}")?;
+    } else {
+        writeln!(out, "{port}")?;
+        for (protocol, address) in opened {
+            writeln!(out, "{protocol}://{address}")?;
+        }
+    }
+    out.flush()
+}
+
 impl Serve {
     fn run(&self, out: &mut dyn Write) -> Result<(), CliError> {
         let stop = stop_on_signals()?;
@@ -347,19 +368,8 @@ impl Serve {
         let control = self.control.as_deref().map(ControlSocket::bind).transpose()?;
         let opened = self.board.net.open(server.fronts())?;
         let port = server.path().display().to_string();
-        if self.json {
-            let mut ready = serde_json::json!({ "port": port, "board": origin });
-            for (protocol, address) in opened {
-                ready[protocol] = address.into();
-            }
-            writeln!(out, "{ready}")?;
-        } else {
-            writeln!(out, "{port}")?;
-            for (protocol, address) in opened {
-                writeln!(out, "{protocol}://{address}")?;
-            }
-        }
-        out.flush()?;
+        let json = self.json.then(|| serde_json::json!({ "port": port, "board": origin }));
+        tell_ready(&port, json, opened, out)?;
         let control = control.map(|socket| farm::control(socket, vec![port]));
         group::run(std::slice::from_mut(&mut server), control, &stop)?;
         report_faults(server.device());

@@ -198,19 +198,8 @@ impl Proxy {
         opened: Vec<(&'static str, String)>,
         out: &mut dyn Write,
     ) -> io::Result<()> {
-        if self.json {
-            let mut ready = json!({ "port": port, "to": self.to });
-            for (protocol, address) in opened {
-                ready[protocol] = address.into();
-            }
-            writeln!(out, "{ready}")?;
-        } else {
-            writeln!(out, "{port}")?;
-            for (protocol, address) in opened {
-                writeln!(out, "{protocol}://{address}")?;
-            }
-        }
-        out.flush()
+        let json = self.json.then(|| json!({ "port": port, "to": self.to }));
+        super::tell_ready(port, json, opened, out)
     }
 
     /// What the line did, on standard error: standard output may be the client's.

@@ -2,6 +2,7 @@
 
 mod rfc2217;
 mod serial;
+mod stream;
 mod tcp;
 
 use std::{io, os::fd::BorrowedFd};

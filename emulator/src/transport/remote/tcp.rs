@@ -1,20 +1,17 @@
 //! A bare byte stream over TCP, as pyserial's `socket://`.
 
 use std::{
-    io::{self, ErrorKind, Read, Write},
+    io::{self, ErrorKind},
     net::{TcpStream, ToSocketAddrs},
     os::fd::{AsFd, BorrowedFd},
     time::Duration,
 };
 
-use super::{Upstream, serial::wait};
+use super::{Upstream, stream};
 use crate::board::ControlLines;
 
 /// A server needs no longer to accept.
 const CONNECT_MAX: Duration = Duration::from_secs(5);
-const CHUNK: usize = 0x4000;
-/// Chunks read in one go, so that a flood cannot hold the loop.
-const CHUNKS_MAX: usize = 16;
 
 /// A connection without modem lines and without a rate.
 #[derive(Debug)]
@@ -53,34 +50,12 @@ impl TcpUpstream {
 
 impl Upstream for TcpUpstream {
     fn write(&mut self, bytes: &[u8], incoming: &mut Vec<u8>) -> io::Result<()> {
-        let mut rest = bytes;
-        while !rest.is_empty() {
-            match self.stream.write(rest) {
-                Ok(count) => rest = rest.get(count..).unwrap_or_default(),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => {
-                    self.read(incoming)?;
-                    wait(self.stream.as_fd())?;
-                }
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        stream::write(&mut self.stream, bytes, incoming)
     }
 
     fn read(&mut self, incoming: &mut Vec<u8>) -> io::Result<()> {
-        let mut chunk = [0; CHUNK];
         incoming.append(&mut self.unread);
-        for _ in 0..CHUNKS_MAX {
-            match self.stream.read(&mut chunk) {
-                Ok(0) => return Err(ErrorKind::UnexpectedEof.into()),
-                Ok(count) => incoming.extend_from_slice(&chunk[..count]),
-                Err(error) if error.kind() == ErrorKind::Interrupted => {}
-                Err(error) if error.kind() == ErrorKind::WouldBlock => break,
-                Err(error) => return Err(error),
-            }
-        }
-        Ok(())
+        stream::read(&mut self.stream, incoming)
     }
 
     fn set_lines(&mut self, _lines: ControlLines) -> io::Result<()> {
