@@ -233,6 +233,9 @@ impl Failure {
             Self::Write(WriteError::Mismatch(_) | WriteError::NotTaken { .. }) => {
                 Some("`flasher doctor` looks for the cause")
             }
+            Self::Write(WriteError::Session(SessionError {
+                cause: Cause::Interrupted, ..
+            })) => Some("the flash is written in part; the same command with --resume goes on"),
             Self::Session(error)
             | Self::Chip(ChipError::Session(error))
             | Self::Read(ReadError::Session(error))
