@@ -1,6 +1,7 @@
 //! Every ROM transcript, replayed byte for byte: replies, chip selects, status registers.
 
 pub(crate) mod case;
+pub(crate) mod faulty_flash;
 mod spi_text;
 
 use std::{collections::BTreeMap, fmt::Write as _, path::Path};

@@ -8,7 +8,6 @@ pub mod board;
 pub mod bus;
 mod class;
 pub mod counts;
-pub mod flash;
 pub mod link;
 pub mod plan;
 pub mod seat;

@@ -2,7 +2,6 @@
 
 use esp32_emulator::{
     board::{Board, BoardSetup},
-    fault::flash::{FaultyFlash, FlashFaults, ForcedAnswer},
     flash::{FlashState, NorFlash},
     spi::{CommandLines, SpiDevice, Transaction},
     time::{Duration, Instant},
@@ -11,7 +10,10 @@ use esp32_emulator::{
 use serde::Deserialize;
 use spi_nor::part::{JedecId, Part, Protection, RegisterName};
 
-use super::spi_text;
+use super::{
+    faulty_flash::{FaultyFlash, FlashFaults, ForcedAnswer},
+    spi_text,
+};
 
 /// Longest wait for an answer, in virtual time.
 const QUIET: Duration = Duration::from_millis(60_000);

@@ -1,7 +1,7 @@
 use spi_nor::catalog;
 
 use super::*;
-use crate::{
+use esp32_emulator::{
     flash::{FlashState, NorFlash},
     spi::CommandLines,
 };
@@ -93,7 +93,7 @@ fn a_read_only_range_drops_what_touches_it_and_lets_the_latch_fall() {
     bench.change(&[0x02, 0, 0x20, 0, 0x12]);
     assert_eq!(bench.cell(0x2000), 0x12);
     assert_eq!(bench.flash.counts(), FaultCounts { dropped: 3, ..FaultCounts::default() });
-    let denied = |entry: &crate::trace::Entry| matches!(entry.event, Event::Denied { .. });
+    let denied = |entry: &esp32_emulator::trace::Entry| matches!(entry.event, Event::Denied { .. });
     assert_eq!(bench.trace.entries().filter(|entry| denied(entry)).count(), 3);
 }
 

@@ -1,10 +1,11 @@
-//! Faults between a controller and its flash: each is data, each counts what it did.
+//! Faults that the transcripts were captured with, between a controller and its flash: each is data,
+//! each counts what it did. Plans of faults for anything else: `esp32_emulator::fault`.
 
 use std::ops::Range;
 
 use spi_nor::{InstructionTable, Meaning, Part, part::RegisterName};
 
-use crate::{
+use esp32_emulator::{
     flash::Denial,
     spi::{SpiConnection, SpiDevice, Transaction},
     time::Instant,
@@ -13,53 +14,53 @@ use crate::{
 
 /// Which faults there are.
 #[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct FlashFaults {
+pub(crate) struct FlashFaults {
     /// No part on the bus: every answer is this level, 0x00 or 0xFF.
-    pub no_chip: Option<u8>,
+    pub(crate) no_chip: Option<u8>,
     /// Wrong answers to a read of SR2 (QUIRKS Q1).
-    pub sr2_forced: Option<ForcedAnswer>,
+    pub(crate) sr2_forced: Option<ForcedAnswer>,
     /// WREN never sets the latch.
-    pub no_write_enable: bool,
+    pub(crate) no_write_enable: bool,
     /// Programs and erases that touch this range are silently dropped.
-    pub read_only: Option<Range<u32>>,
+    pub(crate) read_only: Option<Range<u32>>,
     /// Bits that a program cannot clear.
-    pub stuck_bits: u8,
+    pub(crate) stuck_bits: u8,
     /// The data line is stuck high in register writes: every data byte arrives as 0xFF
     /// (QUIRKS Q22).
-    pub status_data_stuck_high: bool,
+    pub(crate) status_data_stuck_high: bool,
 }
 
 /// Which reads of a register are answered wrongly.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct ForcedAnswer {
+pub(crate) struct ForcedAnswer {
     /// The wrong value.
-    pub value: u8,
+    pub(crate) value: u8,
     /// First read that gets it, counted from 0.
-    pub first: u64,
+    pub(crate) first: u64,
     /// How many reads get it; `None` for all that follow.
-    pub count: Option<u64>,
+    pub(crate) count: Option<u64>,
 }
 
 /// What the faults did.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct FaultCounts {
+pub(crate) struct FaultCounts {
     /// Chip selects that found no part.
-    pub unanswered: u64,
+    pub(crate) unanswered: u64,
     /// Forced answers to a read of SR2.
-    pub sr2_forced: u64,
+    pub(crate) sr2_forced: u64,
     /// WREN instructions that were swallowed.
-    pub write_enables: u64,
+    pub(crate) write_enables: u64,
     /// Programs and erases that were dropped.
-    pub dropped: u64,
+    pub(crate) dropped: u64,
     /// Programs whose data was changed.
-    pub stuck: u64,
+    pub(crate) stuck: u64,
     /// Register writes whose data arrived as 0xFF.
-    pub status_writes_high: u64,
+    pub(crate) status_writes_high: u64,
 }
 
 /// A flash behind faults.
 #[derive(Debug, Clone)]
-pub struct FaultyFlash<F> {
+pub(crate) struct FaultyFlash<F> {
     inner: F,
     faults: FlashFaults,
     counts: FaultCounts,
@@ -73,7 +74,7 @@ pub struct FaultyFlash<F> {
 
 impl<F: SpiDevice> FaultyFlash<F> {
     /// Puts `faults` in front of `inner`, which is a part of the kind `part`.
-    pub fn new(inner: F, part: &Part, faults: FlashFaults) -> Self {
+    pub(crate) fn new(inner: F, part: &Part, faults: FlashFaults) -> Self {
         Self {
             inner,
             faults,
@@ -88,17 +89,12 @@ impl<F: SpiDevice> FaultyFlash<F> {
     }
 
     /// The flash behind the faults.
-    pub fn inner(&self) -> &F {
+    pub(crate) fn inner(&self) -> &F {
         &self.inner
     }
 
-    /// The flash behind the faults.
-    pub fn inner_mut(&mut self) -> &mut F {
-        &mut self.inner
-    }
-
     /// What the faults did so far.
-    pub fn counts(&self) -> FaultCounts {
+    pub(crate) fn counts(&self) -> FaultCounts {
         self.counts
     }
 
@@ -242,5 +238,4 @@ impl<F: SpiDevice> SpiDevice for FaultyFlash<F> {
     }
 }
 
-#[cfg(test)]
 mod tests;
