@@ -1,7 +1,5 @@
 //! Uploading a flasher stub that the user has, in esptool's JSON form.
 
-mod base64;
-
 use std::{
     path::{Path, PathBuf},
     sync::Arc,
@@ -9,6 +7,7 @@ use std::{
 };
 
 use esp_protocol::{
+    base64,
     command::{Begin, Data, ROM_BLOCK_BYTES_MAX, Request},
     response::Dialect,
 };

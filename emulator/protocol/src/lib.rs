@@ -13,6 +13,7 @@
 //! assert_eq!(wire, b"\xc0\x00\x0a\x04\x00\x00\x00\x00\x00\x00\x10\x00\x40\xc0");
 //! ```
 
+pub mod base64;
 mod bytes;
 pub mod command;
 pub mod image;

@@ -1,5 +1,6 @@
 //! Flasher stubs as esptool (JSON) and espflash (TOML) carry them: base64 of text and data.
 
+use esp_protocol::base64;
 use serde::Deserialize;
 
 use super::{Program, Symbols};
@@ -33,50 +34,13 @@ pub(super) fn program(text: &str) -> Result<Program, StubError> {
     } else {
         toml::from_str(text).map_err(|error| StubError::Fields(error.message().to_owned()))?
     };
-    let code = base64(&file.text).ok_or(StubError::Base64("text"))?;
-    let data = base64(&file.data).ok_or(StubError::Base64("data"))?;
+    let decode =
+        |field, text: &str| base64::decode(text.trim_end()).map_err(|_| StubError::Base64(field));
+    let code = decode("text", &file.text)?;
+    let data = decode("data", &file.data)?;
     let mut segments = vec![(file.text_start, code)];
     if !data.is_empty() {
         segments.push((file.data_start, data));
     }
     Ok(Program { entry: file.entry, segments, symbols: Symbols::default() })
-}
-
-/// RFC 4648, section 4. Line ends between the characters are skipped.
-fn base64(text: &str) -> Option<Vec<u8>> {
-    let mut out = Vec::with_capacity(text.len() / 4 * 3);
-    let (mut bits, mut count) = (0_u32, 0_u32);
-    for byte in text.trim_end().trim_end_matches('=').bytes() {
-        let value = match byte {
-            b'A'..=b'Z' => byte - b'A',
-            b'a'..=b'z' => byte - b'a' + 26,
-            b'0'..=b'9' => byte - b'0' + 52,
-            b'+' => 62,
-            b'/' => 63,
-            b'\r' | b'\n' => continue,
-            _ => return None,
-        };
-        bits = bits << 6 | u32::from(value);
-        count += 6;
-        if count >= 8 {
-            count -= 8;
-            out.push((bits >> count & 0xFF) as u8);
-        }
-    }
-    Some(out)
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn base64_of_the_rfc() {
-        let vectors = ["", "Zg==", "Zm8=", "Zm9v", "Zm9vYg==", "Zm9vYmE=", "Zm9vYmFy"];
-        for (len, text) in vectors.iter().enumerate() {
-            assert_eq!(base64(text).unwrap(), b"foobar"[..len]);
-        }
-        assert_eq!(base64("Zm9*"), None);
-        assert_eq!(base64("Zm\n9v").unwrap(), b"foo");
-    }
 }
