@@ -15,6 +15,7 @@ use esp32_emulator::{
     time,
 };
 use esp32_flasher::{
+    diagnose::Pattern,
     port::{
         noisy::{NoiseReport, NoisyPort},
         virtual_board::{VirtualPort, factory_board},
@@ -216,4 +217,9 @@ fn reads_that_do_not_reach_the_flash_are_no_erased_cells() {
     let result = session.verify(&Prepared::new(&blank, Dialect::Rom, false));
     assert!(matches!(result, Err(WriteError::Mismatch(_))), "{result:?}");
     assert!(!holds(&board, &blank));
+    // A diagnosis looks at the cells, not at what such a controller reads.
+    spoil(&mut session);
+    let other = Image { name: "other".into(), offset: blank.offset, data: vec![0x12; 0x1000] };
+    let differences = session.compare(&other).unwrap().unwrap();
+    assert_eq!(differences.pattern, Pattern::OldContent);
 }

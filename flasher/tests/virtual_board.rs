@@ -4,7 +4,10 @@
 
 use std::sync::{Arc, Mutex};
 
-use esp32_emulator::{board::Board, flash::NorFlash};
+use esp32_emulator::{
+    board::{Board, BoardSetup},
+    flash::{FlashState, NorFlash, Pins},
+};
 use esp32_flasher::{
     chip::Chip,
     flash::EraseError,
@@ -12,10 +15,10 @@ use esp32_flasher::{
     port::virtual_board::{VirtualPort, factory_board},
     reset::ResetStrategy,
     session::Session,
-    status::Persistence,
+    status::{Persistence, StatusError},
     write::{Image, Prepared, WriteError},
 };
-use spi_nor::part::RegisterName;
+use spi_nor::part::{Part, RegisterName, Span};
 
 type Shared = Arc<Mutex<Board<NorFlash>>>;
 
@@ -135,6 +138,56 @@ fn a_status_write_reaches_the_part_and_an_equal_value_is_not_written() {
         assert_eq!(board.lock().unwrap().flash().register(RegisterName::Sr1) & 0x1c, 0x1c);
         let again = session.write_status(&[0x1c, 0x02], Persistence::NonVolatile).unwrap();
         assert!(again.reached && again.sent.is_empty(), "{part}");
+    }
+}
+
+/// A board with a part that is not as the catalogue has it.
+fn changed(name: &str, change: impl FnOnce(&mut Part)) -> (Session, Shared) {
+    let mut part = spi_nor::catalog::part(name).unwrap();
+    change(&mut part);
+    let state = FlashState::factory(&part);
+    let flash = NorFlash::new(part, state).unwrap();
+    let board = Arc::new(Mutex::new(Board::power_on(BoardSetup::default(), flash)));
+    let mut session = Session::new(Box::new(VirtualPort::new("virtual", Arc::clone(&board))));
+    session.connect(&[ResetStrategy::unix_tight()], 3).unwrap();
+    (session, board)
+}
+
+fn register(board: &Shared, name: RegisterName) -> u8 {
+    board.lock().unwrap().flash().register(name)
+}
+
+/// A part takes no register write while the one before is stored (QUIRKS Q6, Q20).
+#[test]
+fn a_register_is_written_when_the_one_before_is_stored() {
+    const LONG: Span = Span { typical_us: 400_000, maximum_us: 400_000 };
+    let (mut session, board) = changed("GD25Q128E", |part| part.status_write_time = LONG);
+    let identity = Identity::of(session.attach_flash().unwrap());
+    let report = session.write_status_of(&identity, &[0x1c, 0x42], Persistence::NonVolatile);
+    let report = report.unwrap();
+    assert!(report.reached && report.sent.len() > 1, "{report:?}");
+    assert_eq!(register(&board, RegisterName::Sr1), 0x1c);
+    assert_eq!(register(&board, RegisterName::Sr2), 0x42);
+}
+
+/// SRP0 set and WP# low (QUIRKS Q24): the write is refused without a sign.
+#[test]
+fn a_refused_status_write_is_an_error_and_leaves_no_latch_set() {
+    // The second id is that of several parts, for each of which there is a plan.
+    for (name, candidates) in [("W25Q32JV", 1), ("GD25Q128E", 2)] {
+        let (mut session, board) = connect(name);
+        let identity = Identity::of(session.attach_flash().unwrap());
+        assert!(identity.candidates.len() >= candidates, "{name}");
+        session.write_status_of(&identity, &[0x9c, 0x00], Persistence::NonVolatile).unwrap();
+        board.lock().unwrap().flash_mut().set_pins(Pins { wp_high: false, hold_high: true });
+        for values in [&[0x00][..], &[0x00, 0x40]] {
+            let result = session.write_status_of(&identity, values, Persistence::NonVolatile);
+            let Err(StatusError::NotReached { report, .. }) = result else { panic!("{result:?}") };
+            assert!(!report.sent.is_empty() && !report.reached, "{report:?}");
+            let again = |at| report.sent[at + 1..].contains(&report.sent[at]);
+            assert!(!(0..report.sent.len()).any(again), "{name}: {report:?}");
+            assert_eq!(register(&board, RegisterName::Sr1), 0x9c, "{name}: without WEL");
+        }
     }
 }
 

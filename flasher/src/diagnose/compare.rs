@@ -55,6 +55,8 @@ impl Session {
     ///
     /// [`ReadError`].
     pub fn compare(&mut self, image: &Image) -> Result<Option<Differences>, ReadError> {
+        // A controller whose set-up was damaged reads 0xFF everywhere, which would pass for blank.
+        self.prove_loader_reads()?;
         let blocks = self.differing(image, whole(image), BLOCK_BYTES)?;
         let Some(first) = blocks.first().cloned() else { return Ok(None) };
         let sectors = self.differing(image, first, SECTOR_BYTES)?;
