@@ -188,6 +188,9 @@ fn a_refused_status_write_is_an_error_and_leaves_no_latch_set() {
             assert!(!(0..report.sent.len()).any(again), "{name}: {report:?}");
             assert_eq!(register(&board, RegisterName::Sr1), 0x9c, "{name}: without WEL");
         }
+        // The same without the part's data.
+        let report = session.write_status(&[0x00], Persistence::NonVolatile).unwrap();
+        assert!(!report.sent.is_empty() && !report.reached, "{name}: {report:?}");
     }
 }
 
