@@ -180,7 +180,15 @@ pub(crate) enum ProtectCommand {
     /// Show every range that the registers of this part can protect
     List,
     /// Lift the protection and keep everything else
-    Clear(ChangeArgs),
+    Clear {
+        #[command(flatten)]
+        change: ChangeArgs,
+        /// If the registers show no protection and the sector at this address refuses writes all the
+        /// same: find the bit that protects it, by clearing the set bits one by one, in the volatile
+        /// registers first. The sector is erased and programmed at each try and its content put back
+        #[arg(long, value_name = "ADDRESS", value_parser = parse_number)]
+        search: Option<u32>,
+    },
     /// Protect exactly the range from START to END (exclusive)
     Set {
         /// First protected address

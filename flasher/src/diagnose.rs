@@ -213,7 +213,7 @@ pub enum Finding {
 pub enum Remedy {
     /// `flasher protect clear`.
     ProtectClear,
-    /// `flasher status write 0 --burst`: the status write of the threads, QE written back after.
+    /// `flasher protect clear --search ADDRESS`, or the status write of the threads.
     StatusRewrite,
     /// Nothing can be done about the registers.
     ReplaceFlash,

@@ -276,11 +276,15 @@ fn change_exit(error: &ChangeError) -> Exit {
             session_exit(&error.cause)
         }
         ChangeError::Plan(error) => plan_exit(error),
-        ChangeError::NotTaken { .. } | ChangeError::TrialRefused { .. } => Exit::Protected,
+        ChangeError::NotTaken { .. }
+        | ChangeError::TrialRefused { .. }
+        | ChangeError::NothingFound { .. } => Exit::Protected,
         ChangeError::LocksFrozen => Exit::Incurable,
         ChangeError::OtherFlash { .. } => Exit::WrongChip,
         ChangeError::Read(_) => Exit::Usage,
-        ChangeError::Journal(_) | ChangeError::UnknownPart => Exit::Failed,
+        ChangeError::Journal(_) | ChangeError::UnknownPart | ChangeError::NotRefused { .. } => {
+            Exit::Failed
+        }
     }
 }
 

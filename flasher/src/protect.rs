@@ -32,6 +32,7 @@ mod locks;
 mod plan;
 mod range;
 mod registers;
+mod search;
 
 pub(crate) use change::is_volatile;
 pub use change::{ChangeError, ChangeReport, Trial, TrialOutcome};
@@ -45,3 +46,4 @@ pub use plan::{
 };
 pub use range::{Protected, decode, protected};
 pub use registers::{Registers, register_label};
+pub use search::{Found, SearchReport, Suspect};

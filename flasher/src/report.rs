@@ -22,7 +22,7 @@ use esp32_flasher::{
     matrix::{Cell, EndingCell, Verdict},
     preflight::Preflight,
     progress::Progress,
-    protect::{ChangeReport, GuardReport, PartChoices, Protected},
+    protect::{ChangeReport, GuardReport, PartChoices, Protected, SearchReport},
     reproduce::{Assumption, StepReport},
     session::Warning,
     status::{StatusRegisters, StatusReport},
@@ -78,6 +78,8 @@ pub(crate) enum Event<'a> {
     Choices { parts: &'a [PartChoices] },
     /// The protection was changed, or already was so.
     ProtectionChanged { report: &'a ChangeReport, journal: Option<&'a Path> },
+    /// A bit was looked for that protects the array and shows nowhere.
+    ProtectionSearched { report: &'a SearchReport, journal: Option<&'a Path> },
     /// There was nothing to lift.
     NothingProtected { registers_locked: Option<bool> },
     /// The loader wrote the status registers; what was mended.

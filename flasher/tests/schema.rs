@@ -9,7 +9,9 @@ use std::{cell::RefCell, collections::BTreeSet, fs, path::Path};
 
 use assert_cmd::Command;
 use esp32_emulator::{
-    case,
+    board::{STRAP_DOWNLOAD, STRAP_FLASH_BOOT},
+    case::{self, CaseBoard},
+    time::Instant,
     transport::server::{Options, Server},
 };
 use esp32_flasher::{port::virtual_board::board, schema};
@@ -100,6 +102,19 @@ fn everything_on_parts(runner: &Runner) {
     runner.run("virtual:nothing", "chip", &[]);
 }
 
+/// A board that has run what was flashed, back in download mode.
+fn booted(name: &str) -> CaseBoard {
+    let seconds = |count: u64| Instant::from_nanos(count * 1_000_000_000);
+    let mut board = board(name).unwrap();
+    board.flash_mut().nor_mut().load_image(0x1000, &case::bootable(1, 0x4000));
+    board.set_strap(STRAP_FLASH_BOOT);
+    board.power_cycle(seconds(1));
+    board.advance(seconds(4));
+    board.set_strap(STRAP_DOWNLOAD);
+    board.host_reset(seconds(5));
+    board
+}
+
 #[test]
 fn every_line_of_every_command_fits_the_schema() {
     let runner = Runner::new();
@@ -119,6 +134,12 @@ fn every_line_of_every_command_fits_the_schema() {
     // A PTY has no modem lines, which is worth a warning.
     let server = Server::spawn(board("W25Q32JV").unwrap(), &Options::default()).unwrap();
     runner.run(server.path().to_str().unwrap(), "chip", &[]);
+    // Protection that no register shows, after the first boot of what was flashed.
+    let server = Server::spawn(booted("esptool-915"), &Options::default()).unwrap();
+    let port = server.path().to_str().unwrap();
+    let lines = runner.run(port, "protect clear", &["--search", "0x200000"]);
+    assert!(lines.iter().any(|line| line["report"]["found"]["bit"]["bit"] == 1), "{lines:?}");
+    runner.run(port, "protect clear", &["--search", "0x200000"]);
     let known = schema::document();
     let known = known["$defs"].as_object().unwrap().keys();
     let known: BTreeSet<String> =

@@ -37,9 +37,18 @@ pub(super) fn run(
     match command {
         ProtectCommand::Status => status(board, &identity, report),
         ProtectCommand::List => list(&identity, report),
-        ProtectCommand::Clear(args) => {
-            let trial = trial(args);
-            clear(board, &identity, args.journal.as_deref(), trial, report)
+        ProtectCommand::Clear { change, search } => {
+            let mut keeper = Keeper::new(board, change.journal.as_deref());
+            match search {
+                None => clear_with(board, &identity, &mut keeper, trial(change), report),
+                Some(sector) => search_and_clear(
+                    board,
+                    &identity,
+                    &mut keeper,
+                    (trial(change), *sector),
+                    report,
+                ),
+            }
         }
         ProtectCommand::Set { start, end, change } => {
             set(board, &identity, *start..*end, change, report)
@@ -80,10 +89,19 @@ pub(super) fn clear(
     trial: Trial,
     report: &mut Report,
 ) -> Result<(), Failure> {
-    let mut keeper = Keeper::new(board, journal);
+    clear_with(board, identity, &mut Keeper::new(board, journal), trial, report)
+}
+
+fn clear_with(
+    board: &mut Board,
+    identity: &Identity,
+    keeper: &mut Keeper,
+    trial: Trial,
+    report: &mut Report,
+) -> Result<(), Failure> {
     let done = board.session.clear_protection(identity, trial, &mut |entry| keeper.keep(entry))?;
     if let Some(done) = done {
-        return changed(&done, &keeper, report);
+        return changed(&done, keeper, report);
     }
     let mut registers_locked = None;
     for part in &identity.candidates {
@@ -91,6 +109,23 @@ pub(super) fn clear(
         registers_locked = registers_locked.or(locked(part, &now));
     }
     Ok(report.say(&Event::NothingProtected { registers_locked })?)
+}
+
+/// What the registers show first; if that is nothing, what they do not show.
+fn search_and_clear(
+    board: &mut Board,
+    identity: &Identity,
+    keeper: &mut Keeper,
+    (trial, sector): (Trial, u32),
+    report: &mut Report,
+) -> Result<(), Failure> {
+    let keep = &mut |entry: &Journal| keeper.keep(entry);
+    if let Some(done) = board.session.clear_protection(identity, trial, keep)? {
+        return changed(&done, keeper, report);
+    }
+    let found = board.session.search_protection(identity, sector, keep)?;
+    let journal = keeper.written.as_deref();
+    Ok(report.say(&Event::ProtectionSearched { report: &found, journal })?)
 }
 
 fn set(

@@ -145,8 +145,9 @@ impl Remedy {
         match self {
             Self::ProtectClear => "flasher protect clear",
             Self::StatusRewrite => {
-                "flasher status write 0 --burst, then flash again; if the board boots in QIO mode \
-                 its next boot sets QE again"
+                "flasher protect clear --search ADDRESS finds the bit by trying, with a sector whose \
+                 content is put back; or flasher status write 0 --burst as people did. Then flash \
+                 again; if the board boots in QIO mode its next boot sets QE again"
             }
             Self::ReplaceFlash => {
                 "power the board off and on and look again; if the lock stays, only another flash \

@@ -140,6 +140,23 @@ pub enum ChangeError {
         /// The sector that was tried.
         sector: u32,
     },
+    /// A sector fails in another way than a protected one does.
+    #[error("sector {sector:#x} is not refused, and yet does not hold what is written to it")]
+    NotRefused {
+        /// The sector that was tried.
+        sector: u32,
+    },
+    /// No status bit protects a sector that refuses writes.
+    #[error(
+        "sector {sector:#x} refuses writes, and clearing set status bits ({tried} tried) does not \
+         change that; old values are back"
+    )]
+    NothingFound {
+        /// The sector that was tried.
+        sector: u32,
+        /// Bits that were cleared for a try.
+        tried: usize,
+    },
     /// 98h did not open the locks: they are frozen until the next power cycle, or for good.
     #[error("the individual locks stay closed after 98h: they are frozen")]
     LocksFrozen,

@@ -64,6 +64,7 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         | Event::Protection { .. }
         | Event::Choices { .. }
         | Event::ProtectionChanged { .. }
+        | Event::ProtectionSearched { .. }
         | Event::NothingProtected { .. }
         | Event::LoaderWroteRegisters { .. } => protection::write(out, event),
         Event::Diagnosis { diagnosis, .. } => protection::write_diagnosis(out, diagnosis),

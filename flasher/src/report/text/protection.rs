@@ -10,8 +10,8 @@ use esp32_flasher::{
     diagnose::Diagnosis,
     preflight::{Changer, PartState, Preflight},
     protect::{
-        ChangeReport, Choice, GuardReport, LockUnits, PartChoices, Protected, TrialOutcome,
-        register_label,
+        ChangeReport, Choice, Found, GuardReport, LockUnits, PartChoices, Protected, SearchReport,
+        TrialOutcome, register_label,
     },
 };
 
@@ -27,6 +27,7 @@ pub(super) fn write(out: &mut dyn Write, event: &Event<'_>) -> io::Result<()> {
         Event::Protection { flash_bytes, preflight } => write_status(out, *flash_bytes, preflight),
         Event::Choices { parts } => parts.iter().try_for_each(|part| write_choices(out, part)),
         Event::ProtectionChanged { report, journal } => write_change(out, report, *journal),
+        Event::ProtectionSearched { report, journal } => write_search(out, report, *journal),
         Event::NothingProtected { registers_locked } => {
             writeln!(out, "Nothing is protected; nothing was written")?;
             match registers_locked {
@@ -192,6 +193,41 @@ fn write_change(
         Some(part) => write_protected(out, part, &report.protected),
         None => writeln!(out, "The part is not in the catalogue: what this protects is not known"),
     }
+}
+
+fn write_search(
+    out: &mut dyn Write,
+    report: &SearchReport,
+    journal: Option<&Path>,
+) -> io::Result<()> {
+    let SearchReport { sector, found, tried, before, after, sent } = report;
+    if *found == Found::Open {
+        return writeln!(out, "Sector {sector:#x} takes writes: nothing protects it");
+    }
+    if let Some(journal) = journal {
+        writeln!(out, "Old values are in {}", journal.display())?;
+    }
+    writeln!(out, "Sector {sector:#x} refused writes while no register showed why")?;
+    for suspect in tried {
+        writeln!(out, "Cleared for a try: {suspect}")?;
+    }
+    for form in sent {
+        writeln!(out, "Sent: {form}")?;
+    }
+    match found {
+        Found::Bit(suspect) => writeln!(
+            out,
+            "On this part {suspect} protects the array, whatever its name says. It is clear now; a \
+             boot that sets it again protects the array again"
+        )?,
+        Found::Row(suspect) => writeln!(
+            out,
+            "The stored register {} was not what it read: writing it anew lifted the protection",
+            register_label(suspect.register)
+        )?,
+        Found::Open => {}
+    }
+    writeln!(out, "Registers: {before} before, {after} now. Sector {sector:#x} takes writes")
 }
 
 fn range_list(ranges: &[Range<u32>]) -> String {
