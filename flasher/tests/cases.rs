@@ -245,6 +245,7 @@ fn every_curable_preset_is_cured_and_keeps_qe() {
         "gd-16bit-wrsr",
         "wps-locked",
         "rom-flash-end",
+        "esptool-915/h3",
         "esptool-915/h5",
         "arduino-1890",
         "esptool-220",
