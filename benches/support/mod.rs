@@ -56,6 +56,28 @@ pub(crate) fn report_ratio(
     println!("{what}: {took:.2?}, {alone}: {base:.2?}; ratio {ratio:.2}{bound}");
 }
 
+/// Prints the ratios of `work` to `base`, run in turn so that what else the machine does meets both:
+/// `what: median R of N pairs (lowest to highest), K within the bound`.
+#[expect(clippy::print_stdout, reason = "a bench reports")]
+pub(crate) fn report_pairs<R, S>(
+    what: &str,
+    pairs: usize,
+    bound: f64,
+    mut work: impl FnMut() -> R,
+    mut base: impl FnMut() -> S,
+) {
+    let pairs = if measures() { pairs } else { 1 };
+    let mut ratios: Vec<f64> =
+        (0..pairs).map(|_| time(&mut work).as_secs_f64() / time(&mut base).as_secs_f64()).collect();
+    ratios.sort_by(f64::total_cmp);
+    let within = ratios.iter().filter(|ratio| **ratio <= bound).count();
+    let (low, median, high) = (ratios[0], ratios[pairs / 2], ratios[pairs - 1]);
+    println!(
+        "{what}: median {median:.2} of {pairs} pairs in turn ({low:.2} to {high:.2}), \
+         {within} within {bound}"
+    );
+}
+
 /// An image that looks like firmware to a deflater.
 pub(crate) fn image(offset: u32, bytes: usize) -> Image {
     Image { name: "image".into(), offset, data: bootable(915, bytes) }

@@ -7,7 +7,7 @@
 
 use serde::Deserialize;
 
-use crate::{time::Instant, trace::Trace};
+use crate::{flash::NorFlash, time::Instant, trace::Trace};
 
 /// One chip select.
 #[derive(Debug)]
@@ -100,6 +100,13 @@ pub trait SpiDevice: 'static {
     /// A poller may jump its clock here instead of polling in between: nothing else on the part
     /// changes before.
     fn busy_until(&self) -> Option<Instant>;
+
+    /// The part, where every chip select reaches it as it is and every answer comes back as it is:
+    /// then runs of them may be taken at once. A decorator that changes, counts or watches chip
+    /// selects has nothing to add to this.
+    fn undisturbed(&mut self) -> Option<&mut NorFlash> {
+        None
+    }
 
     /// The supply went away and came back at `now` (QUIRKS Q35): volatile state returns to its
     /// power-up values. Decorators pass it on.

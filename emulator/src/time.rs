@@ -1,6 +1,6 @@
 //! Virtual time: nanoseconds since power-on. Nothing here reads a clock.
 
-use std::ops::{Add, AddAssign, Sub};
+use std::ops::{Add, AddAssign, Mul, Sub};
 
 /// A point in virtual time, nanoseconds since power-on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default, Hash)]
@@ -99,6 +99,14 @@ impl Sub for Duration {
 
     fn sub(self, other: Self) -> Self {
         Self { ns: self.ns.saturating_sub(other.ns) }
+    }
+}
+
+impl Mul<usize> for Duration {
+    type Output = Self;
+
+    fn mul(self, count: usize) -> Self {
+        Self { ns: self.ns.saturating_mul(count as u64) }
     }
 }
 

@@ -37,6 +37,8 @@ pub struct BoardFlash {
     booting: bool,
     /// Opcodes that anything here looks at; every other one goes straight to the part.
     watched: Box<[bool; 256]>,
+    /// There is one.
+    watches_any: bool,
     routing: Routing,
     /// A fault plan at work.
     plan: Option<Box<BusInjector>>,
@@ -87,6 +89,7 @@ impl BoardFlash {
             noise,
             causes,
             booting: false,
+            watches_any: watched.contains(&true),
             watched,
             routing,
             plan: None,
@@ -375,6 +378,12 @@ impl SpiDevice for BoardFlash {
             }
             _ => self.nor.transfer(now, transaction, trace),
         }
+    }
+
+    fn undisturbed(&mut self) -> Option<&mut NorFlash> {
+        let is_straight =
+            self.plan.is_none() && self.routing.route == Route::Main && !self.watches_any;
+        is_straight.then_some(&mut self.nor)
     }
 
     fn busy_until(&self) -> Option<Instant> {

@@ -96,15 +96,21 @@ impl Cells {
 
     /// ANDs `data` into the cells from `address` on, inside one sector; says which sector changed.
     ///
-    /// Bytes behind the sector's end are dropped: a page never crosses a sector.
+    /// Bytes behind the sector's end are dropped: a page never crosses a sector. A sector that was
+    /// blank takes its memory from `spare`.
     #[inline]
-    pub(crate) fn program(&mut self, address: u32, data: &[u8]) -> Option<u32> {
+    pub(crate) fn program(
+        &mut self,
+        address: u32,
+        data: &[u8],
+        spare: &mut Vec<Arc<Sector>>,
+    ) -> Option<u32> {
         let (number, offset) = split(address);
         let slot = self.sectors.get_mut(number)?;
         if slot.is_none() && data.iter().all(|&byte| byte == 0xFF) {
             return None;
         }
-        let sector = Arc::make_mut(slot.get_or_insert_with(|| Arc::new(BLANK)));
+        let sector = Arc::make_mut(slot.get_or_insert_with(|| blank_sector(spare)));
         for (cell, &byte) in sector[offset..].iter_mut().zip(data) {
             *cell &= byte;
         }
@@ -149,6 +155,17 @@ impl Cells {
             at += here;
         }
     }
+}
+
+/// A sector of 0xFF, one of `spare` if there is one.
+fn blank_sector(spare: &mut Vec<Arc<Sector>>) -> Arc<Sector> {
+    let Some(mut sector) = spare.pop() else { return Arc::new(BLANK) };
+    match Arc::get_mut(&mut sector) {
+        Some(cells) => cells.fill(0xFF),
+        // A copy of the part has it too.
+        None => return Arc::new(BLANK),
+    }
+    sector
 }
 
 /// Sector number and offset inside it.

@@ -8,8 +8,9 @@ mod instructions;
 mod lock_writes;
 mod power;
 mod register_writes;
+mod runs;
 
-use std::ops::Range;
+use std::{ops::Range, sync::Arc};
 
 use spi_nor::{
     InstructionTable,
@@ -23,6 +24,7 @@ use self::{
 };
 use super::{
     Dirty, FlashState,
+    cells::Sector,
     dirty::DirtyLog,
     locks::Locks,
     permit::Request,
@@ -35,6 +37,7 @@ use crate::{
 };
 
 pub use in_flight::Interrupted;
+pub(crate) use runs::ProgramRun;
 
 /// A part that cannot be modelled.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -102,14 +105,15 @@ enum UltraPowerDown {
 #[expect(clippy::struct_excessive_bools, reason = "each is one latch, mode or input of the part")]
 #[derive(Debug, Clone)]
 pub struct NorFlash {
-    part: Part,
-    table: Box<InstructionTable>,
-    map: RegisterMap,
-    forms: Vec<Form>,
+    /// What never changes is shared by the copies of a part.
+    part: Arc<Part>,
+    table: Arc<InstructionTable>,
+    map: Arc<RegisterMap>,
+    forms: Arc<[Form]>,
     program_flags: Bytes,
     erase_flags: Bytes,
     /// Busy time of a program by its number of bytes.
-    program_times: Vec<Duration>,
+    program_times: Arc<[Duration]>,
     state: FlashState,
     /// Values in force: volatile copies over non-volatile ones.
     live: Bytes,
@@ -124,6 +128,8 @@ pub struct NorFlash {
     before: Before,
     /// The same of the suspended one.
     suspended_before: Before,
+    /// Sectors of finished erases, to be used again.
+    spare: Vec<Arc<Sector>>,
     powered_down: bool,
     ultra_power_down: UltraPowerDown,
     four_line_mode: bool,
@@ -152,9 +158,9 @@ impl NorFlash {
         let forms = part.status_write.iter().map(|form| Form::new(form, &map)).collect();
         let sector_count = state.cells.sectors().len();
         let mut flash = Self {
-            table: Box::new(part.instruction_table()),
+            table: Arc::new(part.instruction_table()),
             forms,
-            program_times: changes::program_times(&part),
+            program_times: changes::program_times(&part).into(),
             program_flags: map.masks(&part.refused.program_flags),
             erase_flags: map.masks(&part.refused.erase_flags),
             live: map.factory,
@@ -166,6 +172,7 @@ impl NorFlash {
             suspended: None,
             before: Before::default(),
             suspended_before: Before::default(),
+            spare: Vec::new(),
             powered_down: false,
             ultra_power_down: UltraPowerDown::No,
             four_line_mode: false,
@@ -182,8 +189,8 @@ impl NorFlash {
             unpowered: false,
             pull: 0xFF,
             derived: Derived::new(&part, &map),
-            part,
-            map,
+            part: Arc::new(part),
+            map: Arc::new(map),
             state,
         };
         flash.power_up();
@@ -368,6 +375,10 @@ impl SpiDevice for NorFlash {
 
     fn busy_until(&self) -> Option<Instant> {
         self.running.as_ref().map(|running| running.until)
+    }
+
+    fn undisturbed(&mut self) -> Option<&mut NorFlash> {
+        Some(self)
     }
 
     fn power_cycle(&mut self, now: Instant) {

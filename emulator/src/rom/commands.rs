@@ -23,7 +23,9 @@ const DATA_OFFSET: usize = 8 + 16;
 /// Start value of the block checksum.
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bytes that `SPI_FLASH_MD5` reads at a time.
-const MD5_PIECE_BYTES: u32 = 128;
+const MD5_PIECE_BYTES: usize = 128;
+/// So many of them are taken together here: a sector.
+const MD5_BUFFER_BYTES: usize = 32 * MD5_PIECE_BYTES;
 /// Payload of `READ_FLASH_SLOW`, and its longest read.
 const READ_PAYLOAD_BYTES: usize = 64;
 /// Payload of `SPI_FLASH_MD5`.
@@ -384,14 +386,16 @@ fn md5<F: SpiDevice>(
     let mut rest = if len.cast_signed() <= 0 { 0 } else { len };
     let mut context = md5::Context::new();
     let mut address = address;
-    let mut piece = [0; MD5_PIECE_BYTES as usize];
+    let mut buffer = [0; MD5_BUFFER_BYTES];
     while rest > 0 {
-        let piece_bytes = rest.min(MD5_PIECE_BYTES);
-        let piece = &mut piece[..piece_bytes as usize];
-        flash_driver::read(machine, address, piece).map_err(read_failure)?;
-        context.consume(&*piece);
-        address = address.wrapping_add(piece_bytes);
-        rest -= piece_bytes;
+        let count = (rest as usize).min(MD5_BUFFER_BYTES);
+        let read = &mut buffer[..count];
+        flash_driver::read_in_pieces(machine, address, read, MD5_PIECE_BYTES)
+            .map_err(read_failure)?;
+        context.consume(&*read);
+        let count = u32::try_from(count).unwrap_or(rest);
+        address = address.wrapping_add(count);
+        rest -= count;
     }
     let text = format!("{:x}", context.finalize());
     loader.payload_mut()[..MD5_PAYLOAD_BYTES].copy_from_slice(text.as_bytes());

@@ -4,25 +4,25 @@
 //! register, and leave the registers as the ROM's own code would.
 
 mod encrypted;
+mod read;
 
 pub use super::flash_chip::FlashChip;
 use crate::{
+    flash::ProgramRun,
     soc::{
-        Machine,
-        spi::{ctrl, offset, user},
+        Machine, bus_time,
+        spi::{ctrl, offset},
     },
     spi::{SpiConnection, SpiDevice},
     time::Instant,
     trace::Hang,
 };
 pub use encrypted::write_encrypted;
+pub use read::read;
+pub(super) use read::read_in_pieces;
 
 /// Largest piece of one page program.
 const PROGRAM_BYTES: usize = 32;
-/// Bytes of one read command.
-const READ_BYTES: usize = 64;
-/// The same as an address step.
-const READ_PIECE: u32 = 64;
 /// Sectors in a 64 KiB block.
 const SECTORS_PER_BLOCK: u32 = 16;
 /// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
@@ -366,6 +366,33 @@ fn write_page_piece<F: SpiDevice>(
     address: u32,
     piece: &[u8],
 ) -> Result<(), FlashError> {
+    if !program_at_once(machine, address, piece) {
+        program_step_by_step(machine, address, piece)?;
+    }
+    let last = piece.chunks(PROGRAM_BYTES).next_back().unwrap_or_default();
+    let last_at = address + u32::try_from(piece.len() - last.len()).unwrap_or(0);
+    let length = u32::try_from(last.len()).unwrap_or(0);
+    machine.soc.spi1.store_data(false, last);
+    machine.soc.spi1.set(offset::ADDR, length << 24 | last_at & 0x00FF_FFFF);
+    Ok(())
+}
+
+/// The chip selects of [`program_step_by_step`] in one go, if the part knows all their answers.
+fn program_at_once<F: SpiDevice>(machine: &mut Machine<F>, address: u32, piece: &[u8]) -> bool {
+    let run = ProgramRun { address, data: piece, piece_bytes: PROGRAM_BYTES };
+    let Machine { now, soc, flash, trace, .. } = machine;
+    let end = flash.undisturbed().and_then(|part| part.program_run(*now, &run, bus_time, trace));
+    let Some(end) = end else { return false };
+    *now = end.now;
+    soc.spi1.set(offset::RD_STATUS, u32::from(end.status));
+    true
+}
+
+fn program_step_by_step<F: SpiDevice>(
+    machine: &mut Machine<F>,
+    address: u32,
+    piece: &[u8],
+) -> Result<(), FlashError> {
     let mut mosi = [0; 4 + PROGRAM_BYTES];
     for (chunk, at) in piece.chunks(PROGRAM_BYTES).zip((address..).step_by(PROGRAM_BYTES)) {
         wait_idle(machine)?;
@@ -379,111 +406,9 @@ fn write_page_piece<F: SpiDevice>(
         }
         machine.transfer(&mosi[..4 + chunk.len()], &mut []);
     }
-    let last = piece.chunks(PROGRAM_BYTES).next_back().unwrap_or_default();
-    let last_at = address + u32::try_from(piece.len() - last.len()).unwrap_or(0);
-    let length = u32::try_from(last.len()).unwrap_or(0);
-    machine.soc.spi1.store_data(false, last);
-    machine.soc.spi1.set(offset::ADDR, length << 24 | last_at & 0x00FF_FFFF);
     wait_idle(machine)?;
     Ok(())
-}
-
-/// Reads into `target` (`SPIRead`; ROM-FACTS 6.3 e): one wait, then commands of 64 bytes.
-///
-/// # Errors
-///
-/// Beyond the chip (nothing read); the part never gets ready.
-pub fn read<F: SpiDevice>(
-    machine: &mut Machine<F>,
-    address: u32,
-    target: &mut [u8],
-) -> Result<(), FlashError> {
-    let chip = FlashChip::load(machine);
-    check_range(&chip, address, u32::try_from(target.len()).unwrap_or(u32::MAX))?;
-    wait_idle(machine)?;
-    if target.is_empty() {
-        return Ok(());
-    }
-    let mut command = ReadCommand::set_up(machine);
-    let mut piece = [0; READ_BYTES];
-    let mut at = address;
-    let mut last_at = address;
-    let (whole, rest) = target.as_chunks_mut::<READ_BYTES>();
-    for chunk in whole {
-        machine.transfer(command.at(at), chunk);
-        piece = *chunk;
-        last_at = at;
-        at += READ_PIECE;
-    }
-    if !rest.is_empty() {
-        // The ROM always reads a whole piece.
-        machine.transfer(command.at(at), &mut piece);
-        rest.copy_from_slice(&piece[..rest.len()]);
-        last_at = at;
-    }
-    machine.soc.spi1.store_data(false, &piece);
-    machine.soc.spi1.set(offset::ADDR, last_at << 8);
-    Ok(())
-}
-
-/// The bytes of a read command. The ROM does not set the command phase: if a client switched it
-/// off, the address byte goes out first (ROM-FACTS section 10).
-struct ReadCommand {
-    bytes: [u8; 5],
-    first: usize,
-    len: usize,
-}
-
-impl ReadCommand {
-    fn set_up<F>(machine: &mut Machine<F>) -> Self {
-        let spi1 = &mut machine.soc.spi1;
-        let fast = spi1.get(offset::CTRL) & ctrl::FAST_READ != 0;
-        let opcode = if fast { 0x0B } else { 0x03 };
-        let dummy = if fast { user::DUMMY } else { 0 };
-        let phases = spi1.get(offset::USER) & !(user::MOSI | user::DUMMY);
-        spi1.set(offset::USER, phases | user::ADDR | user::MISO | dummy);
-        spi1.set(offset::USER1, 0x5C00_0007);
-        spi1.set(offset::USER2, spi1.get(offset::USER2) & 0xF000_0000 | u32::from(opcode));
-        spi1.set(offset::MISO_DLEN, 511);
-        Self {
-            bytes: [opcode, 0, 0, 0, 0],
-            first: usize::from(phases & user::COMMAND == 0),
-            len: if fast { 5 } else { 4 },
-        }
-    }
-
-    #[inline]
-    fn at(&mut self, address: u32) -> &[u8] {
-        self.bytes[1..4].copy_from_slice(&address.to_be_bytes()[1..]);
-        &self.bytes[self.first..self.len]
-    }
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    fn plan(offset: u32, byte_count: u32) -> Vec<(u8, u32)> {
-        erase_plan(offset / 4096, byte_count / 4096)
-            .map(|(opcode, at)| (opcode, at * 4096))
-            .collect()
-    }
-
-    fn count(plan: &[(u8, u32)], opcode: u8) -> usize {
-        plan.iter().filter(|step| step.0 == opcode).count()
-    }
-
-    /// The table of ROM-FACTS 6.3 c.
-    #[test]
-    fn erase_plans_of_the_rom() {
-        assert_eq!(count(&plan(0x10000, 0x10000), 0x20), 16);
-        assert_eq!(count(&plan(0x20000, 0x20000), 0x20), 32);
-        let aligned = plan(0x10000, 0x30000);
-        assert_eq!((count(&aligned, 0x20), aligned[16]), (32, (0xD8, 0x20000)));
-        let from_4k = plan(0x1000, 0x31000);
-        assert_eq!(from_4k[15..17], [(0xD8, 0x10000), (0xD8, 0x20000)]);
-        assert_eq!(count(&from_4k, 0x20), 17);
-        assert_eq!(plan(0xF000, 0x12000), [(0x20, 0xF000), (0xD8, 0x10000), (0x20, 0x20000)]);
-        assert!(plan(0x1000, 0).is_empty());
-    }
-}
+mod tests;

@@ -28,6 +28,12 @@ const EFUSE_OPERATION: Duration = Duration::from_millis(1);
 /// Setting up and polling the controller once, roughly.
 const CHIP_SELECT_NS: u64 = 1_000;
 
+/// Time that a chip select of so many bytes, both ways together, takes the processor.
+#[inline]
+pub(crate) fn bus_time(byte_count: usize) -> Duration {
+    Duration::from_nanos(CHIP_SELECT_NS + BYTE_NS * byte_count as u64)
+}
+
 /// The chip and everything that hangs on it.
 #[derive(Debug)]
 pub struct Machine<F> {
@@ -122,7 +128,7 @@ impl<F: SpiDevice> Machine<F> {
 
     #[inline]
     fn pass_bus_time(&mut self, byte_count: usize) {
-        self.now += Duration::from_nanos(CHIP_SELECT_NS + BYTE_NS * byte_count as u64);
+        self.now += bus_time(byte_count);
     }
 
     /// Sends bytes; the clock waits where the FIFO is full.

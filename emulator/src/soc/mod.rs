@@ -16,6 +16,7 @@ mod uart;
 pub use efuse::{Efuse, EfuseCells};
 pub use flash_crypt::{FlashCipher, FlashEncryption};
 pub use identity::{Crystal, Identity, mac_crc};
+pub(crate) use machine::bus_time;
 pub use machine::{BusError, Machine};
 pub use memory::{Memory, RECEIVE_BUFFER, RECEIVE_BUFFER_BYTES};
 pub use registers::{RegisterFile, address};

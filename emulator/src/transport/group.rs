@@ -45,6 +45,7 @@ pub fn run<D: SerialDevice>(
     servers.iter_mut().try_for_each(Server::begin)?;
     let mut events = Vec::new();
     loop {
+        serve_quick(servers)?;
         let starts = wait(servers, control.as_ref().map(|it| &it.socket), stop, &mut events)?;
         if events.first().is_some_and(|event| !event.is_empty()) {
             return servers.iter_mut().try_for_each(Server::end);
@@ -63,6 +64,25 @@ pub fn run<D: SerialDevice>(
             }
         }
     }
+}
+
+/// Turns of quick clients before the loop asks what else there is.
+const QUICK_TURNS_MAX: u32 = 64;
+
+/// Hears clients that go on at once. Asking the system for all that could happen takes longer than
+/// many an answer, so it is asked when they pause, and every so many turns.
+fn serve_quick<D: SerialDevice>(servers: &mut [Server<D>]) -> io::Result<()> {
+    for _ in 0..QUICK_TURNS_MAX {
+        look(servers);
+        let mut is_heard = false;
+        for server in servers.iter_mut() {
+            is_heard |= server.serve_quick()?;
+        }
+        if !is_heard {
+            break;
+        }
+    }
+    Ok(())
 }
 
 /// Looks for the next bytes of a quick client before sleeping.
@@ -87,7 +107,6 @@ fn wait<D: SerialDevice>(
     events: &mut Vec<PollFlags>,
 ) -> io::Result<Vec<usize>> {
     let timeout = servers.iter().filter_map(Server::timeout).min().map(timespec);
-    look(servers);
     let mut fds = vec![PollFd::from_borrowed_fd(stop.as_fd(), PollFlags::IN)];
     if let Some(control) = control {
         control.poll_fds(&mut fds);

@@ -308,6 +308,19 @@ impl<D: SerialDevice> Server<D> {
         self.port.has_input()
     }
 
+    /// Hears a client that goes on at once, before anything else is asked for; says whether there
+    /// was one. What else happens on the client's side waits for the next [`Self::serve`].
+    pub(super) fn serve_quick(&mut self) -> io::Result<bool> {
+        let is_heard = !self.more && self.look_until().is_some() && self.has_input();
+        if is_heard {
+            self.turn(Input::Ready)?;
+            if !self.quiet_hooks.is_empty() {
+                self.quiet_at = Some(wall_now() + QUIET);
+            }
+        }
+        Ok(is_heard)
+    }
+
     /// Runs the closures that the handle sent.
     fn run_tasks(&mut self) {
         let mut drain = [0; 64];

@@ -35,6 +35,8 @@ pub struct Prepared {
     pub len: u32,
     /// MD5 of the image.
     pub digest: Digest,
+    /// Nothing but 0xFF: erased flash holds it as well.
+    pub(super) is_blank: bool,
     pub(super) pieces: Vec<Piece<'static>>,
 }
 
@@ -84,6 +86,7 @@ impl Prepared {
             offset: image.offset,
             len: len32(&image.data),
             digest: Digest::of(&image.data),
+            is_blank: image.data.iter().all(|&byte| byte == FILL),
             pieces: pieces.into_iter().map(Piece::into_owned).collect(),
         }
     }

@@ -80,7 +80,7 @@ impl NorFlash {
             count += data.len();
             let range = address..address + data.len() as u32;
             self.before.note_run(area, cells, range.clone());
-            let changed = cells.program(address, data);
+            let changed = cells.program(address, data, &mut self.spare);
             if area == Area::Array {
                 if let Some(sector) = changed {
                     self.dirty.sector(sector);
@@ -120,7 +120,7 @@ impl NorFlash {
     }
 
     /// Busy time of a program of `count` bytes.
-    fn program_time(&self, count: usize) -> Duration {
+    pub(super) fn program_time(&self, count: usize) -> Duration {
         let times = &self.program_times;
         times.get(count).or(times.last()).copied().unwrap_or(Duration::ZERO)
     }

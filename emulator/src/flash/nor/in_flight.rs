@@ -19,6 +19,8 @@ use crate::{
 
 /// Size of a sector as an address.
 const SECTOR: u32 = 4096;
+/// Sectors that are kept to be used again, at most.
+const SPARE_SECTORS_MAX: usize = 512;
 
 /// What runs inside the part.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -86,13 +88,17 @@ pub enum Interrupted {
 type Progress = u8;
 
 impl Before {
-    /// Forgets everything; keeps the memory.
+    /// Forgets everything; keeps the memory. Sectors that nobody else holds become `spare`.
     #[inline]
-    pub(super) fn clear(&mut self) {
+    pub(super) fn clear(&mut self, spare: &mut Vec<Arc<Sector>>) {
         self.runs = Default::default();
         self.bytes.clear();
         self.erased = 0..0;
-        self.sectors.clear();
+        for (_, mut sector) in self.sectors.drain(..) {
+            if spare.len() < SPARE_SECTORS_MAX && Arc::get_mut(&mut sector).is_some() {
+                spare.push(sector);
+            }
+        }
         self.registers = None;
     }
 

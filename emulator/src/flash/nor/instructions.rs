@@ -36,10 +36,10 @@ impl NorFlash {
         }
     }
 
-    fn finish(&mut self) {
+    pub(super) fn finish(&mut self) {
         self.running = None;
         self.wel = false;
-        self.before.clear();
+        self.before.clear(&mut self.spare);
     }
 
     /// Asks [`permit`] with everything that the part knows.

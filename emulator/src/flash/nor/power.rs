@@ -46,8 +46,8 @@ impl NorFlash {
         self.armed = Armed::No;
         self.running = None;
         self.suspended = None;
-        self.before.clear();
-        self.suspended_before.clear();
+        self.before.clear(&mut self.spare);
+        self.suspended_before.clear(&mut self.spare);
         self.four_line_mode = false;
         self.otp_mode = false;
         self.four_byte = false;

@@ -199,8 +199,8 @@ impl NorFlash {
     fn end_everything(&mut self) {
         self.running = None;
         self.suspended = None;
-        self.before.clear();
-        self.suspended_before.clear();
+        self.before.clear(&mut self.spare);
+        self.suspended_before.clear(&mut self.spare);
         self.armed = Armed::No;
         self.powered_down = false;
         self.ultra_power_down = UltraPowerDown::No;
