@@ -126,6 +126,8 @@ impl BoardFlash {
     pub fn set_faults(&mut self, faults: Faults) {
         self.read_counts = vec![0; faults.register_reads.len()];
         self.noise = fastrand::Rng::with_seed(faults.read_noise.map_or(0, |noise| noise.seed));
+        self.watched = watched(self.nor.part(), &faults, &self.causes);
+        self.watches_any = self.watched.contains(&true);
         self.faults = faults;
     }
 

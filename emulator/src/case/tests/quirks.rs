@@ -189,3 +189,21 @@ fn q38_every_cause_of_a_mismatch_has_a_preset_that_shows_another_sign() {
     assert_eq!(sign("sst-a25bf").0, Class::UnsupportedPart);
     assert_eq!(sign("otp-lb"), (Class::Harmless, None));
 }
+
+/// Faults that come and go while a board is served, as the control socket sets them.
+#[test]
+fn faults_take_effect_when_they_are_set_and_end_when_they_are_lifted() {
+    let mut board = board("[flash]\npart = \"W25Q32JV\"\n");
+    let cell = |board: &CaseBoard| {
+        let mut cell = [0];
+        board.flash().nor().read_cells(0x1000, &mut cell);
+        cell[0]
+    };
+    let lost = crate::case::Faults { program_lost: true, ..Default::default() };
+    board.flash_mut().set_faults(lost);
+    send(&mut board, &[Request::Sync, ATTACH, begin(0x400), data(0x42)]);
+    assert_eq!(cell(&board), 0xff);
+    board.flash_mut().set_faults(crate::case::Faults::default());
+    send(&mut board, &[begin(0x400), data(0x42)]);
+    assert_eq!(cell(&board), 0x42);
+}
