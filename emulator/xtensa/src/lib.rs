@@ -39,6 +39,7 @@ mod float;
 mod idle;
 mod insn;
 mod interrupt;
+mod mac16;
 mod memory;
 mod observe;
 mod rare;
