@@ -84,7 +84,7 @@ fn mac16(random: &mut Random, label: &mut u32) -> String {
     // The emulator holds m0..m3 under two names, which agree from the next translation block on.
     let block = format!("j block{label}\nblock{label}:");
     let (s, t) = (random.register(), random.register());
-    let (w, x, y) = (random.below(4), random.below(2), 2 + random.below(2));
+    let [target, first, second] = [random.below(4), random.below(2), 2 + random.below(2)];
     let halves = random.pick(&["ll", "hl", "lh", "hh"]);
     let kind = random.pick(&["mul", "mula", "muls"]);
     let step = random.pick(&["ldinc", "lddec"]);
@@ -94,12 +94,14 @@ fn mac16(random: &mut Random, label: &mut u32) -> String {
     match random.below(9) {
         0 => format!("umul.aa.{halves} a{s}, a{t}"),
         1 => format!("{kind}.aa.{halves} a{s}, a{t}"),
-        2 => format!("{kind}.ad.{halves} a{s}, m{y}"),
-        3 => format!("{kind}.da.{halves} m{x}, a{t}"),
-        4 => format!("{kind}.dd.{halves} m{x}, m{y}"),
-        5 => format!("{point}mula.da.{halves}.{step} m{w}, a{s}, m{x}, a{t}\n{block}"),
-        6 => format!("{point}mula.dd.{halves}.{step} m{w}, a{s}, m{x}, m{y}\n{block}"),
-        7 => format!("{point}{step} m{w}, a{s}\n{block}"),
+        2 => format!("{kind}.ad.{halves} a{s}, m{second}"),
+        3 => format!("{kind}.da.{halves} m{first}, a{t}"),
+        4 => format!("{kind}.dd.{halves} m{first}, m{second}"),
+        5 => format!("{point}mula.da.{halves}.{step} m{target}, a{s}, m{first}, a{t}\n{block}"),
+        6 => {
+            format!("{point}mula.dd.{halves}.{step} m{target}, a{s}, m{first}, m{second}\n{block}")
+        }
+        7 => format!("{point}{step} m{target}, a{s}\n{block}"),
         _ => format!("{} a{t}, {register}\n{block}", random.pick(&["rsr", "wsr", "xsr"])),
     }
 }
@@ -308,13 +310,13 @@ fn names_agree_with_qemu() {
 }
 
 /// Runs `code` on the witness.
-fn run_qemu(core: &str, name: &str, code: &[u8], options: &[&str]) -> Output {
+fn run_qemu(cpu: &str, name: &str, code: &[u8], options: &[&str]) -> Output {
     let path = std::path::Path::new(env!("CARGO_TARGET_TMPDIR")).join(format!("{name}.elf"));
     std::fs::write(&path, elf(code)).unwrap();
     // The emulator only loads what is executable.
     std::fs::set_permissions(&path, std::fs::Permissions::from_mode(0o755)).unwrap();
     let mut command = Command::new("qemu-xtensa");
-    command.args(["-cpu", core]).args(options).arg(&path).output().unwrap()
+    command.args(["-cpu", cpu]).args(options).arg(&path).output().unwrap()
 }
 
 #[test]
