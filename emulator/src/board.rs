@@ -13,7 +13,7 @@ mod wiring;
 
 pub use crate::guest::{
     FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile, RomImage,
-    RomImageError,
+    RomImageError, Watch, Watchpoint,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, UnknownWiring, Wiring};

@@ -91,13 +91,18 @@ impl<F: SpiDevice> Board<F> {
     /// Lets a program that the probe has paused go on, for one instruction or until it is paused
     /// again. A `BREAK` that it is paused at is skipped.
     pub fn resume_program(&mut self, step: bool) {
-        let (Activity::Guest(guest), Some(probe)) = (&mut self.activity, &mut self.probe) else {
-            return;
-        };
+        let Some(probe) = &mut self.probe else { return };
+        let Activity::Guest(guest) = &mut self.activity else { return probe.resume(None, step) };
         if probe.pause() == Some(&guest::Pause::Break) {
             guest.skip_break();
         }
-        probe.resume(guest.cpu().pc, step);
+        probe.resume(Some(guest.cpu().pc), step);
+    }
+
+    /// Whether a debugger holds the processor, in a program or in the ROM.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.pause().is_some())
     }
 
     /// How the last program ended; `None` while it runs, and where the host ended it.
@@ -143,7 +148,9 @@ impl<F: SpiDevice> Board<F> {
             return true;
         }
         if !address.is_multiple_of(4) || !bytes.len().is_multiple_of(4) {
-            return false;
+            let ram = self.machine.soc.memory.bytes_mut(address, bytes.len());
+            let ram = ram.filter(|_| !matches!(self.activity, Activity::Guest(_)));
+            return ram.map(|ram| ram.copy_from_slice(bytes)).is_some();
         }
         (address..).step_by(4).zip(bytes.chunks_exact(4)).all(|(place, word)| {
             let value = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));

@@ -15,7 +15,7 @@ mod rom_image;
 mod stop;
 mod tinfl;
 
-pub use probe::{InstructionSink, Pause, Probe};
+pub use probe::{InstructionSink, Pause, Probe, Watch, Watchpoint};
 pub use profile::{FunctionCount, Profile};
 pub use rom_image::{RomImage, RomImageError};
 
@@ -260,7 +260,7 @@ impl Guest {
         let budget = clock::cycles(end.since(machine.now), hz).max(1);
         let jump_limit = self.next_burst(machine).unwrap_or(NEVER);
         let mut bus = GuestBus::new(machine, &mut self.effects, jump_limit);
-        let outcome = match probe.as_deref_mut() {
+        let outcome = match probe.as_deref_mut().filter(|probe| probe.is_active()) {
             None => self.cpu.run(&mut bus, budget),
             Some(probe) => self.cpu.run_observed(&mut bus, probe, budget),
         };
@@ -305,9 +305,12 @@ impl Guest {
     fn call_rom<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
-        probe: Option<&mut Probe>,
+        mut probe: Option<&mut Probe>,
         pc: u32,
     ) -> Option<GuestEnd> {
+        if probe.as_deref_mut().is_some_and(|probe| probe.pauses_at_native(pc)) {
+            return None;
+        }
         let row = native::find::<F>(pc).filter(|_| !self.has_rom);
         let Some(run) = row.and_then(|row| row.run) else {
             let symbol = row.map(|row| row.symbol);
@@ -316,12 +319,16 @@ impl Guest {
             }
             return Some(stop::unknown_function(machine, &self.cpu, pc, symbol));
         };
+        let watched = probe.as_deref().map(|probe| probe.watched(&self.cpu)).unwrap_or_default();
         let before = machine.now;
         let mut call = Call { cpu: &mut self.cpu, machine, rom: &mut self.rom };
         let flow = run(&mut call);
         machine.now += clock::span(NATIVE_CYCLES, clock::cpu_hz(machine));
         let cycles = clock::cycles(machine.now.since(before), clock::cpu_hz(machine));
         self.cpu.advance_clock(u32::try_from(cycles & 0xFFFF_FFFF).unwrap_or(0));
+        if let Some(probe) = probe.as_deref_mut() {
+            probe.native_returned(&self.cpu, &watched);
+        }
         match flow {
             Ok(Flow::Return(value)) => {
                 self.cpu.return_from_native(value);

@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 pub mod asm;
 mod bus;
 mod call;
@@ -47,6 +48,7 @@ mod run;
 mod special;
 mod window;
 
+pub use access::DataAccess;
 pub use bus::{Bus, BusFault, NoBus, Width};
 pub use cpu::{Cpu, ps};
 pub use decode::decode;
