@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal, Read, Write},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt},
         net::UnixStream,
@@ -192,7 +192,9 @@ impl ExecArgs {
         let mut server = self.board.open(None, &self.faults)?;
         let opened = self.board.net.open(server.fronts())?;
         if let Some((_, address)) = opened.iter().find(|(protocol, _)| *protocol == "gdb") {
-            eprintln!("gdb: target remote {address}; the client starts when GDB continues");
+            let line =
+                format!("gdb: target remote {address}; the client starts when GDB continues");
+            writeln!(io::stderr(), "{line}")?;
             let (stop, _sender) = UnixStream::pair()?;
             server.await_debugger(&stop)?;
         }

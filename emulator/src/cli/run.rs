@@ -226,7 +226,7 @@ impl Running {
             Line::Pty(port) => Some(port.path().display().to_string()),
             Line::Streams { .. } => None,
         };
-        let gdb = self.debugger.as_ref().map(|debugger| debugger.local_addr());
+        let gdb = self.debugger.as_ref().map(DebugServer::local_addr);
         let gdb = gdb.transpose()?.map(|address| address.to_string());
         match (json, port, gdb) {
             (_, None, None) => {}

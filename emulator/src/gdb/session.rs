@@ -187,9 +187,8 @@ impl Session {
         match (address, number(address), board.core_mut()) {
             (_, _, None) if self.scope == Scope::Program => return Some(self.stop_reply(board)),
             ("", ..) => {}
-            (_, _, None) => return Some(ERROR.to_vec()),
             (_, Some(pc), Some(cpu)) => cpu.pc = pc,
-            (_, None, _) => return Some(ERROR.to_vec()),
+            (_, None, _) | (_, _, None) => return Some(ERROR.to_vec()),
         }
         board.resume_program(step);
         self.running = true;

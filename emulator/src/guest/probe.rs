@@ -64,7 +64,7 @@ pub struct Watchpoint {
 }
 
 impl Watchpoint {
-    fn sees(&self, access: &DataAccess) -> bool {
+    fn sees(&self, access: DataAccess) -> bool {
         let wanted = match self.kind {
             Watch::Write => access.stores,
             Watch::Read => access.loads,
@@ -185,7 +185,7 @@ impl Probe {
     /// What the instruction that is about to be executed touches.
     fn note_access(&mut self, cpu: &Cpu, insn: Insn) {
         let Some(access) = cpu.data_access(insn) else { return };
-        let seen = self.watchpoints.iter().find(|watch| watch.sees(&access));
+        let seen = self.watchpoints.iter().find(|watch| watch.sees(access));
         self.touched = seen.map(|watch| {
             let (kind, address) = (watch.kind, access.address);
             Pause::Watchpoint { kind, address }

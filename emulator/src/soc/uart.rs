@@ -282,6 +282,13 @@ impl Uart {
         self.interrupt_raw() & self.interrupt_enable
     }
 
+    /// Whether received bytes raise an interrupt.
+    #[must_use]
+    pub fn receive_interrupt_enabled(&self) -> bool {
+        const RECEIVED: u32 = Interrupt::RxFifoFull as u32 | Interrupt::RxFifoTimeout as u32;
+        self.interrupt_enable & RECEIVED != 0
+    }
+
     /// Reads a register. Reading the FIFO takes a byte.
     pub fn read(&mut self, now: Instant, offset: u32) -> u32 {
         match offset {

@@ -17,6 +17,37 @@ pub struct DataAccess {
     pub stores: bool,
 }
 
+const STORES: [Op; 9] = [
+    Op::S8i,
+    Op::S16i,
+    Op::S32i,
+    Op::S32ri,
+    Op::S32e,
+    Op::Ssi,
+    Op::Ssiu,
+    Op::Ssx,
+    Op::Ssxu,
+];
+const LOADS: [Op; 17] = [
+    Op::L8ui,
+    Op::L16ui,
+    Op::L16si,
+    Op::L32i,
+    Op::L32ai,
+    Op::L32e,
+    Op::L32r,
+    Op::Lsi,
+    Op::Lsiu,
+    Op::Lsx,
+    Op::Lsxu,
+    Op::Ldinc,
+    Op::Lddec,
+    Op::MulaDaLdinc,
+    Op::MulaDaLddec,
+    Op::MulaDdLdinc,
+    Op::MulaDdLddec,
+];
+
 impl Cpu {
     /// The access that `insn` makes when it is executed next. `None` for what has none by itself;
     /// register windows that `ENTRY` and `RETW` move are hardware's and do not count.
@@ -28,13 +59,9 @@ impl Cpu {
             _ => Width::Word,
         };
         let (loads, stores) = match insn.op {
-            Op::S8i | Op::S16i | Op::S32i | Op::S32ri | Op::S32e => (false, true),
-            Op::Ssi | Op::Ssiu | Op::Ssx | Op::Ssxu => (false, true),
+            op if STORES.contains(&op) => (false, true),
+            op if LOADS.contains(&op) => (true, false),
             Op::S32c1i => (true, true),
-            Op::L8ui | Op::L16ui | Op::L16si | Op::L32i | Op::L32ai | Op::L32e => (true, false),
-            Op::L32r | Op::Lsi | Op::Lsiu | Op::Lsx | Op::Lsxu => (true, false),
-            Op::Ldinc | Op::MulaDaLdinc | Op::MulaDdLdinc => (true, false),
-            Op::Lddec | Op::MulaDaLddec | Op::MulaDdLddec => (true, false),
             _ => return None,
         };
         let base = self.a(insn.s());

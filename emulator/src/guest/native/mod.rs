@@ -18,7 +18,12 @@ pub(crate) use uart::UART_DEVICE;
 use xtensa::Cpu;
 
 use super::{bus::GuestBus, memory::Fault, tinfl::Inflaters};
-use crate::{soc::Machine, spi::SpiDevice, time::Duration, trace::Hang};
+use crate::{
+    soc::Machine,
+    spi::SpiDevice,
+    time::{Duration, Instant},
+    trace::Hang,
+};
 
 /// A native function.
 pub(crate) type Native<F> = fn(&mut Call<'_, F>) -> Result<Flow, Fault>;
@@ -33,6 +38,8 @@ const BLOCK_MAX: u32 = 1 << 20;
 pub(crate) enum Flow {
     /// It returns a word.
     Return(u32),
+    /// It waits until then and returns a word.
+    ReturnAt(u32, Instant),
     /// It returns two words, low first.
     ReturnWide(u64),
     /// It waits for a received byte and is then called again.
