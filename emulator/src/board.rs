@@ -141,6 +141,8 @@ impl<F: SpiDevice> Board<F> {
     /// what the receiver samples; the first ones after a reset go into the ROM's measurement.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
         self.advance(now);
+        let line_rate = self.host_baud.unwrap_or(self.baud());
+        self.machine.soc.uart.measure(line_rate, bytes);
         let Some(rate) = self.host_baud else { return self.hear(now, bytes) };
         let mut rest = bytes;
         if self.mode() == Mode::WaitingForSync

@@ -207,7 +207,8 @@ struct QemuArgs {
 enum PaceArg {
     /// As fast as the machine can.
     Max,
-    /// Baud rate and flash times in wall time.
+    /// Baud rate and flash times in wall time; uploaded code has the chip's receive FIFO, which
+    /// loses what is not fetched in time.
     Real,
 }
 

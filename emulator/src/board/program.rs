@@ -47,9 +47,12 @@ impl<F: SpiDevice> Board<F> {
 
     /// Lets uploaded programs notice each received byte when it arrives, as on silicon. Otherwise
     /// they notice a few dozen at once, which costs a fraction of the instructions and differs in
-    /// nothing but the moment of the interrupts.
+    /// nothing but the moment of the interrupts. The receive FIFO is then as deep as silicon's, 128
+    /// bytes, and what a program does not fetch in time is lost; otherwise it holds 64 KiB, because
+    /// a host whose wall time is not the board's cannot pace itself.
     pub fn receive_one_by_one(&mut self) {
         self.receives_one_by_one = true;
+        self.machine.soc.uart.use_real_fifo();
         if let Activity::Guest(guest) = &mut self.activity {
             guest.receive_one_by_one();
         }

@@ -226,15 +226,17 @@ impl Guest {
         mut probe: Option<&mut Probe>,
     ) -> Option<GuestEnd> {
         let burst = self.next_burst(machine);
+        let mut heard = self.heard_until(machine.now);
         if self.state == State::Waiting {
             let due = burst?;
             self.pass(machine, due);
             self.state = State::Running;
+            heard = heard.max(due);
         }
         // What arrives while a native function is at work is given to it in its order.
         let in_native = self.is_in_native();
-        if !in_native && burst.is_some_and(|due| due <= machine.now) {
-            self.take_until(machine, machine.now);
+        if burst.is_some_and(|due| due <= heard) {
+            self.take_until(machine, heard);
         }
         let end = machine.now + TURN;
         let next = if in_native { None } else { self.next_burst(machine) };
@@ -267,7 +269,10 @@ impl Guest {
             && due <= until
         {
             self.line.pop_front();
-            machine.soc.uart.push_received(byte);
+            if machine.soc.uart.push_received(byte) {
+                let what = "the receive FIFO is full: bytes are lost".to_owned();
+                machine.trace.push(due, Event::Note { what });
+            }
         }
     }
 
@@ -364,6 +369,11 @@ impl Guest {
             }
             Ok(Flow::ReturnAt(value, until)) => {
                 self.return_at(machine, pc, (value.into(), false), until, turn_end);
+                None
+            }
+            Ok(Flow::Jumped) => {
+                // Whatever was under way on the frames that were left never returns.
+                self.pending.clear();
                 None
             }
             Ok(Flow::WaitForInput) => {

@@ -10,7 +10,10 @@
 use xtensa::ps;
 
 use super::{COALESCING, Guest, bus::UART0_MATRIX};
-use crate::{soc::Machine, time::Instant};
+use crate::{
+    soc::Machine,
+    time::{Duration, Instant},
+};
 
 /// Functions under way at once: one for each interrupt that came into another, and those that a
 /// program left without returning, of which the oldest are forgotten.
@@ -31,6 +34,9 @@ pub(super) struct Pending {
     is_wide: bool,
     /// When it returns.
     until: Instant,
+    /// How far behind the clock the interrupt is that came into it last: the function's work was
+    /// done at once.
+    lag: Duration,
 }
 
 impl Guest {
@@ -52,7 +58,8 @@ impl Guest {
             self.pending.remove(0);
         }
         let (stack, increment) = (self.cpu.a(1), self.cpu.call_increment());
-        self.pending.push(Pending { pc, stack, increment, value, is_wide, until });
+        let lag = Duration::ZERO;
+        self.pending.push(Pending { pc, stack, increment, value, is_wide, until, lag });
         self.continue_native(machine, pc, turn_end);
     }
 
@@ -68,6 +75,8 @@ impl Guest {
         let Some(place) = self.pending.iter().rposition(is_here) else { return false };
         let Pending { value, is_wide, until, increment, .. } = self.pending[place];
         self.cpu.set_call_increment(increment);
+        // Time decides what happens next, so the core is not idle.
+        self.cpu.note_effect();
         if self.takes_receive_interrupt(machine)
             && let Some(due) = self.next_group(machine).filter(|due| *due < until)
             && due < turn_end.max(machine.now)
@@ -75,6 +84,7 @@ impl Guest {
             // The interrupt is taken before the next instruction, which is this function again.
             self.pass(machine, due);
             self.take_until(machine, due);
+            self.pending[place].lag = machine.now.since(due);
             return true;
         }
         if until > machine.now {
@@ -91,6 +101,18 @@ impl Guest {
     pub(super) fn is_in_native(&self) -> bool {
         let Some(pending) = self.pending.last() else { return false };
         self.cpu.handler_running().is_some() || self.cpu.pc == pending.pc
+    }
+
+    /// Up to when the line has been heard at `now`: a handler inside a native function hears what
+    /// came up to its own moment, and the function itself what it is given.
+    pub(super) fn heard_until(&self, now: Instant) -> Instant {
+        match self.pending.last() {
+            Some(pending) if self.cpu.handler_running().is_some() => {
+                Instant::ZERO + (now.since(Instant::ZERO) - pending.lag)
+            }
+            Some(pending) if self.cpu.pc == pending.pc => Instant::ZERO,
+            _ => now,
+        }
     }
 
     fn hand_back(&mut self, value: u64, is_wide: bool) {

@@ -19,6 +19,7 @@ pub use identity::{Crystal, Identity, mac_crc};
 pub use machine::{BusError, Machine};
 pub use memory::{Memory, RECEIVE_BUFFER, RECEIVE_BUFFER_BYTES};
 pub use registers::{RegisterFile, address};
+pub(crate) use uart::edges;
 pub use uart::{Interrupt, Uart};
 
 use spi::SpiController;
