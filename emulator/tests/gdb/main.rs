@@ -164,6 +164,11 @@ impl Client {
     }
 }
 
+#[expect(clippy::disallowed_methods, reason = "the processes live in wall time")]
+fn halt_for_a_while() {
+    thread::sleep(SILENCE);
+}
+
 #[test]
 fn a_halted_board_is_silent_and_its_time_stands_still() {
     let process = serve(&[]);
@@ -240,13 +245,13 @@ fn wall_time_under_a_debugger_is_no_time_of_the_board() {
     let numbers = 0..registers::GENERAL + 100;
     let ccount = numbers.into_iter().find(|n| registers::name(*n).as_deref() == Some("ccount"));
     let ccount = ccount.expect("there is one");
-    let count = |gdb: &mut Remote| gdb.register(ccount);
-    let before = count(&mut gdb);
-    thread::sleep(SILENCE);
-    assert_eq!(count(&mut gdb), before);
+    let clock = |gdb: &mut Remote| gdb.register(ccount);
+    let before = clock(&mut gdb);
+    halt_for_a_while();
+    assert_eq!(clock(&mut gdb), before);
     assert_eq!(gdb.ask("s"), "T05thread:1;");
     // One instruction took one cycle, however long the halt was.
-    assert_eq!(count(&mut gdb).wrapping_sub(before), 1);
+    assert_eq!(clock(&mut gdb).wrapping_sub(before), 1);
     let second = Remote::connect(&process.gdb).refusal();
     assert!(second.contains("in use by another client"), "{second}");
 }
@@ -266,7 +271,7 @@ fn exec_starts_its_client_when_the_debugger_continues() {
     let address = line.split([' ', ';']).find(|word| word.starts_with("127.")).expect("told");
     let mut gdb = Remote::connect(address);
     assert_eq!(gdb.ask("?"), "T02thread:1;");
-    thread::sleep(SILENCE);
+    halt_for_a_while();
     assert!(!mark.exists());
     gdb.send("c");
     assert_eq!(child.wait().expect("ends").code(), Some(0));

@@ -17,6 +17,8 @@ use std::{
 use super::{Client, DATA, START, address_of, serve};
 use esp32_emulator::gdb::registers;
 
+/// How long the witness may take.
+const PATIENCE: Duration = Duration::from_secs(50);
 /// Number of a0.
 const WINDOW: u32 = 157;
 /// PowerPC's other registers, and what stands in for them.
@@ -117,7 +119,7 @@ fn a_real_gdb_works_on_the_served_board() {
     let session = thread::spawn(move || {
         client.upload();
         client.send(b"A");
-        client.byte(Duration::from_secs(60))
+        client.byte(PATIENCE)
     });
     text.extend(lines);
     let output = gdb.wait_with_output().expect("ends");

@@ -1,5 +1,5 @@
 //! A stand-in for the mask ROM: code of our own that does over the real registers what the ROM does
-//! for SYNC, SPI_ATTACH, a flash write and its digest. It proves that what a ROM needs is there:
+//! for SYNC, `SPI_ATTACH`, a flash write and its digest. It proves that what a ROM needs is there:
 //! straps and reset cause, UART0 with its measurement of the rate, SPI1, words of RAM.
 //!
 //! `CALL0` throughout and no stack: a0 is kept in a register of each level. a15 is UART0, a14 SPI1,

@@ -17,17 +17,8 @@ pub struct DataAccess {
     pub stores: bool,
 }
 
-const STORES: [Op; 9] = [
-    Op::S8i,
-    Op::S16i,
-    Op::S32i,
-    Op::S32ri,
-    Op::S32e,
-    Op::Ssi,
-    Op::Ssiu,
-    Op::Ssx,
-    Op::Ssxu,
-];
+const STORES: [Op; 9] =
+    [Op::S8i, Op::S16i, Op::S32i, Op::S32ri, Op::S32e, Op::Ssi, Op::Ssiu, Op::Ssx, Op::Ssxu];
 const LOADS: [Op; 17] = [
     Op::L8ui,
     Op::L16ui,

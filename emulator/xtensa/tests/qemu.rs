@@ -249,8 +249,8 @@ fn here(code: &[u8]) -> Vec<u8> {
 
 /// Says so past the capture of the test's output: nobody shall take this for a check.
 fn skipped(test: &str) {
-    let text = "no qemu-xtensa (package qemu-user)";
-    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {test}: {text}\n");
+    let why = "no qemu-xtensa (package qemu-user)";
+    let _ = writeln!(std::io::stderr(), "\n*** SKIPPED: {test}: {why}\n");
 }
 
 /// Whether the witness is there; tries to install it once.
