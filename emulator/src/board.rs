@@ -13,7 +13,7 @@ mod wiring;
 
 pub use crate::guest::{
     FunctionCount, GuestEnd as ProgramEnd, InstructionSink, Pause, Probe, Profile, RomImage,
-    RomImageError,
+    RomImageError, Watch, Watchpoint,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
 pub use wiring::{ControlLines, UnknownWiring, Wiring};
@@ -141,6 +141,8 @@ impl<F: SpiDevice> Board<F> {
     /// what the receiver samples; the first ones after a reset go into the ROM's measurement.
     pub fn receive(&mut self, now: Instant, bytes: &[u8]) {
         self.advance(now);
+        let line_rate = self.host_baud.unwrap_or(self.baud());
+        self.machine.soc.uart.measure(line_rate, bytes);
         let Some(rate) = self.host_baud else { return self.hear(now, bytes) };
         let mut rest = bytes;
         if self.mode() == Mode::WaitingForSync

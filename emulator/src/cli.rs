@@ -61,6 +61,7 @@ enum Command {
     #[command(after_help = "Examples:
   emulator serve --case esptool-915 --link /tmp/esp32
   emulator serve --part W25Q32JV --flash flash.bin --json
+  emulator serve --gdb 3333
   esptool.py --port /tmp/esp32 --before no_reset --after no_reset --no-stub flash_id",
         after_long_help = crate::control::HELP)]
     Serve(Serve),
@@ -163,6 +164,10 @@ struct NetArgs {
     /// Serve the flash over serprog, for flashrom, one client at a time.
     #[arg(long, value_name = "PORT")]
     serprog: Option<String>,
+    /// Let GDB (target remote) look into the processor: it halts when GDB connects, and the board's
+    /// time with it. run and exec wait for GDB before the program or the client starts.
+    #[arg(long, value_name = "[ADDR:]PORT")]
+    gdb: Option<String>,
 }
 
 #[derive(Debug, Args)]
@@ -202,7 +207,8 @@ struct QemuArgs {
 enum PaceArg {
     /// As fast as the machine can.
     Max,
-    /// Baud rate and flash times in wall time.
+    /// Baud rate and flash times in wall time; uploaded code has the chip's receive FIFO, which
+    /// loses what is not fetched in time.
     Real,
 }
 
@@ -314,7 +320,7 @@ impl BoardArgs {
 }
 
 impl NetArgs {
-    /// Whether anything was asked for.
+    /// Whether a way to the line or the flash was asked for.
     fn is_some(&self) -> bool {
         [&self.rfc2217, &self.tcp, &self.serprog].into_iter().any(Option::is_some)
     }
@@ -331,6 +337,9 @@ impl NetArgs {
         }
         if let Some(text) = &self.serprog {
             opened.push(("serprog", fronts.listen_serprog(listen_address(text)?)?.to_string()));
+        }
+        if let Some(text) = &self.gdb {
+            opened.push(("gdb", fronts.listen_gdb(listen_address(text)?)?.to_string()));
         }
         Ok(opened)
     }

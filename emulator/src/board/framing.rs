@@ -1,6 +1,6 @@
 //! Two ends of a line at different rates: what the receiver makes of the sender's bits.
 
-use crate::soc::Uart;
+use crate::soc::{Uart, edges};
 
 /// Edges that the ROM counts before it trusts a measurement (ROM-FACTS 3.3).
 const EDGES_TO_MEASURE: u32 = 127;
@@ -50,9 +50,7 @@ impl AutoBaud {
     /// whether it is over: the divider is then set and the bytes behind are heard.
     pub(super) fn listen(&mut self, uart: &mut Uart, rate: u32, bytes: &[u8]) -> (usize, bool) {
         for (count, byte) in (1..).zip(bytes) {
-            // Start bit, eight data bits, stop bit, on a line that was idle.
-            let frame = u32::from(*byte) << 1 | 1 << 9;
-            self.edge_count += ((frame ^ (frame << 1 | 1)) & 0x3FF).count_ones();
+            self.edge_count += edges(*byte);
             if self.edge_count > EDGES_TO_MEASURE {
                 uart.set_rate(rate);
                 return (count, true);

@@ -47,9 +47,12 @@ impl<F: SpiDevice> Board<F> {
 
     /// Lets uploaded programs notice each received byte when it arrives, as on silicon. Otherwise
     /// they notice a few dozen at once, which costs a fraction of the instructions and differs in
-    /// nothing but the moment of the interrupts.
+    /// nothing but the moment of the interrupts. The receive FIFO is then as deep as silicon's, 128
+    /// bytes, and what a program does not fetch in time is lost; otherwise it holds 64 KiB, because
+    /// a host whose wall time is not the board's cannot pace itself.
     pub fn receive_one_by_one(&mut self) {
         self.receives_one_by_one = true;
+        self.machine.soc.uart.use_real_fifo();
         if let Activity::Guest(guest) = &mut self.activity {
             guest.receive_one_by_one();
         }
@@ -91,13 +94,18 @@ impl<F: SpiDevice> Board<F> {
     /// Lets a program that the probe has paused go on, for one instruction or until it is paused
     /// again. A `BREAK` that it is paused at is skipped.
     pub fn resume_program(&mut self, step: bool) {
-        let (Activity::Guest(guest), Some(probe)) = (&mut self.activity, &mut self.probe) else {
-            return;
-        };
+        let Some(probe) = &mut self.probe else { return };
+        let Activity::Guest(guest) = &mut self.activity else { return probe.resume(None, step) };
         if probe.pause() == Some(&guest::Pause::Break) {
             guest.skip_break();
         }
-        probe.resume(guest.cpu().pc, step);
+        probe.resume(Some(guest.cpu().pc), step);
+    }
+
+    /// Whether a debugger holds the processor, in a program or in the ROM.
+    #[must_use]
+    pub fn is_halted(&self) -> bool {
+        self.probe.as_ref().is_some_and(|probe| probe.pause().is_some())
     }
 
     /// How the last program ended; `None` while it runs, and where the host ended it.
@@ -143,7 +151,9 @@ impl<F: SpiDevice> Board<F> {
             return true;
         }
         if !address.is_multiple_of(4) || !bytes.len().is_multiple_of(4) {
-            return false;
+            let ram = self.machine.soc.memory.bytes_mut(address, bytes.len());
+            let ram = ram.filter(|_| !matches!(self.activity, Activity::Guest(_)));
+            return ram.map(|ram| ram.copy_from_slice(bytes)).is_some();
         }
         (address..).step_by(4).zip(bytes.chunks_exact(4)).all(|(place, word)| {
             let value = word.first_chunk().map_or(0, |word| u32::from_le_bytes(*word));

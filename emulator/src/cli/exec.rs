@@ -2,7 +2,7 @@
 
 use std::{
     env, fs,
-    io::{self, IsTerminal, Read},
+    io::{self, IsTerminal, Read, Write},
     os::unix::{
         fs::{DirBuilderExt, MetadataExt},
         net::UnixStream,
@@ -190,7 +190,14 @@ pub enum ExecError {
 impl ExecArgs {
     pub(super) fn run(self) -> Result<ExitCode, CliError> {
         let mut server = self.board.open(None, &self.faults)?;
-        self.board.net.open(server.fronts())?;
+        let opened = self.board.net.open(server.fronts())?;
+        if let Some((_, address)) = opened.iter().find(|(protocol, _)| *protocol == "gdb") {
+            let line =
+                format!("gdb: target remote {address}; the client starts when GDB continues");
+            writeln!(io::stderr(), "{line}")?;
+            let (stop, _sender) = UnixStream::pair()?;
+            server.await_debugger(&stop)?;
+        }
         if let Some(path) = &self.trace {
             trace_log::attach(&mut server, path, false)?;
         }

@@ -4,12 +4,8 @@ mod report;
 
 use std::{
     fs,
-    io::{self, Read, Write},
-    net::{TcpListener, TcpStream},
-    os::{
-        fd::{AsFd, BorrowedFd},
-        unix::net::UnixStream,
-    },
+    io::{self, Write},
+    os::{fd::AsFd, unix::net::UnixStream},
     path::PathBuf,
     process::ExitCode,
 };
@@ -29,7 +25,7 @@ use crate::{
     program::{Program, ProgramError, Symbols},
     soc::BusError,
     time::{Duration, Instant},
-    transport::{pty::PtyPort, tcp::listen_address},
+    transport::{debugger::DebugServer, pty::PtyPort, tcp::listen_address},
 };
 use report::{End, Report};
 
@@ -63,9 +59,6 @@ pub(super) struct Run {
     /// End after this many instructions.
     #[arg(long, value_name = "N")]
     limit: Option<u64>,
-    /// Wait for GDB on this port of 127.0.0.1 (0 takes a free one) before the first instruction.
-    #[arg(long, value_name = "PORT")]
-    gdb: Option<u16>,
     /// Report as one JSON line.
     #[arg(long)]
     json: bool,
@@ -112,17 +105,11 @@ enum Line {
     Pty(Box<PtyPort>),
 }
 
-/// A debugger, or the place where it will connect.
-struct Debugger {
-    listener: TcpListener,
-    client: Option<(TcpStream, gdb::Session)>,
-}
-
 /// Everything of a run that is under way.
 struct Running {
     board: CaseBoard,
     line: Line,
-    debugger: Option<Debugger>,
+    debugger: Option<DebugServer>,
     stop: UnixStream,
     received_bytes: u64,
     sent_bytes: u64,
@@ -154,7 +141,7 @@ impl Run {
         let started = board.now();
         let mut running = Running {
             started,
-            debugger: self.gdb.map(|port| Debugger::listen(port, &mut board)).transpose()?,
+            debugger: self.debugger(&mut board)?,
             board,
             line,
             stop,
@@ -189,6 +176,14 @@ impl Run {
         }
         symbols.extend(program.symbols.clone());
         Ok((program, symbols))
+    }
+
+    /// The program waits for the debugger if there is to be one.
+    fn debugger(&self, board: &mut CaseBoard) -> Result<Option<DebugServer>, CliError> {
+        let Some(text) = &self.board.net.gdb else { return Ok(None) };
+        let server = DebugServer::bind(listen_address(text)?, gdb::Scope::Program)?;
+        gdb::Session::start(board);
+        Ok(Some(server))
     }
 
     /// `None` where nothing is to be looked at, and the program runs at full speed.
@@ -231,7 +226,7 @@ impl Running {
             Line::Pty(port) => Some(port.path().display().to_string()),
             Line::Streams { .. } => None,
         };
-        let gdb = self.debugger.as_ref().map(|debugger| debugger.listener.local_addr());
+        let gdb = self.debugger.as_ref().map(DebugServer::local_addr);
         let gdb = gdb.transpose()?.map(|address| address.to_string());
         match (json, port, gdb) {
             (_, None, None) => {}
@@ -282,18 +277,15 @@ impl Running {
                 port.write()?;
             }
         }
-        if let Some(Debugger { client: Some((stream, session)), .. }) = &mut self.debugger {
-            let mut answer = Vec::new();
-            session.poll(&self.board, &mut answer);
-            // A debugger that has gone is seen when it is read from.
-            let _ = stream.write_all(&answer);
+        if let Some(debugger) = &mut self.debugger {
+            debugger.tell(&self.board);
         }
         Ok(())
     }
 
     /// Whether, and how, the run is over.
-    fn end(&self) -> Option<End> {
-        let outcome = self.debugger.as_ref().and_then(|d| d.client.as_ref()?.1.outcome());
+    fn end(&mut self) -> Option<End> {
+        let outcome = self.debugger.as_mut().and_then(DebugServer::outcome);
         if outcome == Some(gdb::Outcome::Killed) {
             return Some(End::Killed);
         }
@@ -320,20 +312,27 @@ impl Running {
     fn wait(&mut self) -> io::Result<bool> {
         let timeout = self.board.next_event().map(|_| Timespec { tv_sec: 0, tv_nsec: 0 });
         let line = match &self.line {
-            Line::Streams { open } => open.then(|| self.stdin_fd()),
+            Line::Streams { open } => open.then(rustix::stdio::stdin),
             Line::Pty(port) => Some(port.master_fd()),
         };
-        let debugger = self.debugger.as_ref().map(Debugger::fd);
-        let fds = [Some(self.stop.as_fd()), line, debugger];
-        let mut polled: Vec<PollFd<'_>> =
-            fds.iter().flatten().map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN)).collect();
+        let mut polled: Vec<PollFd<'_>> = [Some(self.stop.as_fd()), line]
+            .iter()
+            .flatten()
+            .map(|fd| PollFd::from_borrowed_fd(*fd, PollFlags::IN))
+            .collect();
+        if let Some(debugger) = &mut self.debugger {
+            debugger.poll_fds(&mut polled);
+        }
         match poll(&mut polled, timeout.as_ref()) {
             Ok(_) => {}
             Err(Errno::INTR) => return Ok(true),
             Err(error) => return Err(error.into()),
         }
+        let has_line = line.is_some();
         let mut ready = polled.iter().map(|fd| !fd.revents().is_empty());
-        let [stop, line, debugger] = fds.map(|fd| fd.is_some() && ready.next().unwrap_or_default());
+        let stop = ready.next().unwrap_or_default();
+        let line = has_line && ready.next().unwrap_or_default();
+        let debugger = ready.any(|ready| ready);
         drop(polled);
         if stop {
             return Ok(false);
@@ -342,14 +341,9 @@ impl Running {
             self.read_line()?;
         }
         if debugger && let Some(debugger) = &mut self.debugger {
-            debugger.service(&mut self.board)?;
+            debugger.service(&mut self.board);
         }
         Ok(true)
-    }
-
-    #[expect(clippy::unused_self, reason = "the descriptor must not outlive the run")]
-    fn stdin_fd(&self) -> BorrowedFd<'_> {
-        rustix::stdio::stdin()
     }
 
     fn read_line(&mut self) -> io::Result<()> {
@@ -366,45 +360,6 @@ impl Running {
         self.received_bytes += bytes.len() as u64;
         let now = self.board.now();
         self.board.receive(now, &bytes);
-        Ok(())
-    }
-}
-
-impl Debugger {
-    /// Listens on the loopback interface; the program waits for the debugger.
-    fn listen(port: u16, board: &mut CaseBoard) -> Result<Self, CliError> {
-        let listener = TcpListener::bind(listen_address(&port.to_string())?)?;
-        gdb::Session::start(board);
-        Ok(Self { listener, client: None })
-    }
-
-    fn fd(&self) -> BorrowedFd<'_> {
-        match &self.client {
-            Some((stream, _)) => stream.as_fd(),
-            None => self.listener.as_fd(),
-        }
-    }
-
-    /// Takes a client, or what it sent.
-    fn service(&mut self, board: &mut CaseBoard) -> io::Result<()> {
-        let Some((stream, session)) = &mut self.client else {
-            let (stream, _) = self.listener.accept()?;
-            stream.set_nodelay(true)?;
-            stream.set_write_timeout(Some(std::time::Duration::from_secs(5)))?;
-            self.client = Some((stream, gdb::Session::start(board)));
-            return Ok(());
-        };
-        let mut chunk = [0; READ_BYTES];
-        let count = stream.read(&mut chunk).unwrap_or(0);
-        let mut answer = Vec::new();
-        session.receive(chunk.get(..count).unwrap_or_default(), board, &mut answer);
-        let written = stream.write_all(&answer).is_ok();
-        let killed = session.outcome() == Some(gdb::Outcome::Killed);
-        if !killed && (count == 0 || !written || session.outcome().is_some()) {
-            // Whoever leaves without a word has detached; another may come.
-            session.end(board);
-            self.client = None;
-        }
         Ok(())
     }
 }

@@ -12,6 +12,7 @@ use super::{
 use crate::{
     board::{Board, ControlLines},
     case::BoardFlash,
+    gdb::Target,
     spi::Transaction,
     time::{Duration, Instant},
     transport::device::SerialDevice,
@@ -224,6 +225,14 @@ impl<F: FaultSeat> SerialDevice for FaultyBoard<F> {
 
     fn receive_break(&mut self, now: Instant) {
         self.board_at(now).receive_break(now);
+    }
+
+    fn is_halted(&self) -> bool {
+        self.board.is_halted()
+    }
+
+    fn debug_target(&mut self) -> Option<&mut dyn Target> {
+        Some(&mut self.board)
     }
 
     fn set_lines(&mut self, now: Instant, lines: ControlLines) {

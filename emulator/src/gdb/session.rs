@@ -5,25 +5,18 @@ use xtensa::Cpu;
 use super::{
     packet::{Decoder, Input, PACKET_MAX, encode, from_hex, number, to_hex},
     registers,
+    stops::{self, Reasons, breakpoint},
+    target::{Scope, Target},
 };
-use crate::{
-    board::{Board, Pause, Probe, ProgramEnd},
-    spi::SpiDevice,
-};
+use crate::board::Probe;
 
-const SIGINT: u8 = 2;
-const SIGILL: u8 = 4;
-const SIGTRAP: u8 = 5;
-const SIGFPE: u8 = 8;
-const SIGSEGV: u8 = 11;
-/// EXCCAUSE numbers with signals of their own; all others are SIGSEGV.
-const ILLEGAL_INSTRUCTION: u8 = 0;
-const DIVIDE_BY_ZERO: u8 = 6;
 /// Bytes of memory in one answer.
 const MEMORY_MAX: usize = (PACKET_MAX - 16) / 2;
-const BREAKPOINTS_MAX: usize = 4096;
-const ERROR: &[u8] = b"E01";
-const OK: &[u8] = b"OK";
+pub(super) const ERROR: &[u8] = b"E01";
+pub(super) const OK: &[u8] = b"OK";
+/// Where the ROM's own core counts as standing while no program runs: the call of a program's
+/// entry (XTENSA 4.2).
+const ROM_PLACE: u32 = 0x4000_7C15;
 
 /// How a session ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,11 +36,27 @@ pub struct Session {
     /// The debugger waits for the program to pause.
     running: bool,
     outcome: Option<Outcome>,
+    scope: Scope,
+    /// Which reasons of a stop the debugger understands.
+    reasons: Reasons,
+    /// What is shown while the native ROM runs, whose registers nobody knows.
+    rom: Box<Cpu>,
 }
 
 impl Session {
     /// A session on `board`, whose program is paused from now on.
-    pub fn start<F: SpiDevice>(board: &mut Board<F>) -> Self {
+    pub fn start(board: &mut dyn Target) -> Self {
+        Self::begin(board, Scope::Program)
+    }
+
+    /// A session on the processor of a `board` that is served: it is halted from now on, whatever
+    /// it does, and programs come and go without the session ending.
+    pub fn attach(board: &mut dyn Target) -> Self {
+        Self::begin(board, Scope::Processor)
+    }
+
+    /// A session on what `scope` says.
+    pub fn begin(board: &mut dyn Target, scope: Scope) -> Self {
         if board.probe().is_none() {
             board.set_probe(Some(Probe::default()));
         }
@@ -55,7 +64,15 @@ impl Session {
             probe.holds_faults = true;
             probe.interrupt();
         }
-        Self::default()
+        let mut session = Self { scope, ..Self::default() };
+        session.rom.pc = ROM_PLACE;
+        session
+    }
+
+    /// The core to show; `None` if the program has ended.
+    fn core<'a>(&'a self, board: &'a dyn Target) -> Option<&'a Cpu> {
+        let rom = (self.scope == Scope::Processor).then_some(&*self.rom);
+        board.core().or(rom)
     }
 
     /// How it ended, if it did.
@@ -65,7 +82,7 @@ impl Session {
     }
 
     /// Takes bytes of the debugger, appends answers to `out`.
-    pub fn receive<F: SpiDevice>(&mut self, bytes: &[u8], board: &mut Board<F>, out: &mut Vec<u8>) {
+    pub fn receive(&mut self, bytes: &[u8], board: &mut dyn Target, out: &mut Vec<u8>) {
         for &byte in bytes {
             match self.decoder.push(byte) {
                 None => {}
@@ -92,18 +109,21 @@ impl Session {
     }
 
     /// Tells the debugger if the program has paused or ended; call it after the board ran.
-    pub fn poll<F: SpiDevice>(&mut self, board: &Board<F>, out: &mut Vec<u8>) {
-        let paused = board.core().is_none() || board.probe().is_some_and(|p| p.pause().is_some());
+    pub fn poll(&mut self, board: &dyn Target, out: &mut Vec<u8>) {
+        let ended = self.scope == Scope::Program && board.core().is_none();
+        let paused = ended || board.probe().is_some_and(|p| p.pause().is_some());
         if self.running && paused {
             self.running = false;
-            self.answer(&stop_reply(board), out);
+            self.answer(&self.stop_reply(board), out);
         }
     }
 
     /// Lets the program go on without the debugger.
-    pub fn end<F: SpiDevice>(&mut self, board: &mut Board<F>) {
+    pub fn end(&mut self, board: &mut dyn Target) {
         if let Some(probe) = board.probe_mut() {
             probe.breakpoints.clear();
+            probe.hardware_breakpoints.clear();
+            probe.watchpoints.clear();
             probe.holds_faults = false;
         }
         board.resume_program(false);
@@ -117,17 +137,17 @@ impl Session {
     }
 
     /// Answers one packet; `None` if the answer comes when the program pauses.
-    fn packet<F: SpiDevice>(&mut self, data: &[u8], board: &mut Board<F>) -> Option<Vec<u8>> {
+    fn packet(&mut self, data: &[u8], board: &mut dyn Target) -> Option<Vec<u8>> {
         let (&kind, rest) = data.split_first()?;
         if kind == b'X' {
             return Some(write_binary(rest, board));
         }
         let Ok(rest) = std::str::from_utf8(rest) else { return Some(Vec::new()) };
         let answer = match kind {
-            b'?' => stop_reply(board),
-            b'g' => general_registers(board),
+            b'?' => self.stop_reply(board),
+            b'g' => self.general_registers(board),
             b'G' => set_general_registers(rest, board),
-            b'p' => register(rest, board),
+            b'p' => self.register(rest, board),
             b'P' => set_register(rest, board),
             b'm' => memory(rest, board),
             b'M' => set_memory(rest, board),
@@ -136,7 +156,7 @@ impl Session {
             b'c' | b'C' => return self.resume(rest, kind == b'C', false, board),
             b's' | b'S' => return self.resume(rest, kind == b'S', true, board),
             b'v' => return self.named(rest, board),
-            b'q' => query(rest),
+            b'q' => self.query(rest),
             b'Q' if rest == "StartNoAckMode" => {
                 self.no_acknowledgements = true;
                 OK.to_vec()
@@ -147,7 +167,7 @@ impl Session {
                 OK.to_vec()
             }
             b'k' => {
-                self.outcome = Some(Outcome::Killed);
+                self.kill(board);
                 return None;
             }
             _ => Vec::new(),
@@ -156,19 +176,19 @@ impl Session {
     }
 
     /// `c`, `s` and their forms with a signal, which is not delivered; an address may follow.
-    fn resume<F: SpiDevice>(
+    fn resume(
         &mut self,
         text: &str,
         signal: bool,
         step: bool,
-        board: &mut Board<F>,
+        board: &mut dyn Target,
     ) -> Option<Vec<u8>> {
         let address = if signal { text.split_once(';').map_or("", |(_, at)| at) } else { text };
         match (address, number(address), board.core_mut()) {
-            (_, _, None) => return Some(stop_reply(board)),
+            (_, _, None) if self.scope == Scope::Program => return Some(self.stop_reply(board)),
             ("", ..) => {}
             (_, Some(pc), Some(cpu)) => cpu.pc = pc,
-            (_, None, _) => return Some(ERROR.to_vec()),
+            (_, None, _) | (_, _, None) => return Some(ERROR.to_vec()),
         }
         board.resume_program(step);
         self.running = true;
@@ -176,12 +196,12 @@ impl Session {
     }
 
     /// Packets with a name.
-    fn named<F: SpiDevice>(&mut self, text: &str, board: &mut Board<F>) -> Option<Vec<u8>> {
+    fn named(&mut self, text: &str, board: &mut dyn Target) -> Option<Vec<u8>> {
         if text == "Cont?" {
             return Some(b"vCont;c;C;s;S".to_vec());
         }
         if text.starts_with("Kill") {
-            self.outcome = Some(Outcome::Killed);
+            self.kill(board);
             return Some(OK.to_vec());
         }
         // There is one thread, so the first action is its own.
@@ -192,26 +212,56 @@ impl Session {
             None => Some(Vec::new()),
         }
     }
-}
 
-fn query(text: &str) -> Vec<u8> {
-    const FEATURES: &str = "Xfer:features:read:target.xml:";
-    let (name, _) = text.split_once([':', ',']).unwrap_or((text, ""));
-    if let Some(range) = text.strip_prefix(FEATURES) {
-        return part_of(&registers::target_xml(), range);
+    /// The debugger wants an end: of the program, or of its look at a board that others use.
+    fn kill(&mut self, board: &mut dyn Target) {
+        self.outcome = Some(Outcome::Killed);
+        if self.scope == Scope::Processor {
+            self.end(board);
+        }
     }
-    match name {
-        "Supported" => format!(
-            "PacketSize={PACKET_MAX:x};qXfer:features:read+;QStartNoAckMode+;swbreak+;hwbreak+;\
-             vContSupported+"
-        )
-        .into_bytes(),
-        "C" => b"QC1".to_vec(),
-        "fThreadInfo" => b"m1".to_vec(),
-        "sThreadInfo" => b"l".to_vec(),
-        "Attached" => b"1".to_vec(),
-        "Symbol" => OK.to_vec(),
-        _ => Vec::new(),
+
+    fn stop_reply(&self, board: &dyn Target) -> Vec<u8> {
+        stops::stop_reply(board, self.scope, self.reasons)
+    }
+
+    fn general_registers(&self, board: &dyn Target) -> Vec<u8> {
+        let Some(cpu) = self.core(board) else { return ERROR.to_vec() };
+        let values = (0..registers::GENERAL).map(|number| shown(registers::read(cpu, number)));
+        values.collect::<String>().into_bytes()
+    }
+
+    fn register(&self, text: &str, board: &dyn Target) -> Vec<u8> {
+        match number(text).zip(self.core(board)) {
+            Some((number, cpu)) if registers::name(number).is_some() => {
+                shown(registers::read(cpu, number)).into_bytes()
+            }
+            _ => ERROR.to_vec(),
+        }
+    }
+
+    fn query(&mut self, text: &str) -> Vec<u8> {
+        const FEATURES: &str = "Xfer:features:read:target.xml:";
+        let (name, _) = text.split_once([':', ',']).unwrap_or((text, ""));
+        if let Some(range) = text.strip_prefix(FEATURES) {
+            return part_of(&registers::target_xml(), range);
+        }
+        match name {
+            "Supported" => {
+                self.reasons = Reasons::of(text);
+                format!(
+                    "PacketSize={PACKET_MAX:x};qXfer:features:read+;QStartNoAckMode+;swbreak+;\
+                     hwbreak+;vContSupported+"
+                )
+                .into_bytes()
+            }
+            "C" => b"QC1".to_vec(),
+            "fThreadInfo" => b"m1".to_vec(),
+            "sThreadInfo" => b"l".to_vec(),
+            "Attached" => b"1".to_vec(),
+            "Symbol" => OK.to_vec(),
+            _ => Vec::new(),
+        }
     }
 }
 
@@ -228,36 +278,11 @@ fn part_of(document: &str, range: &str) -> Vec<u8> {
     [&[mark], part].concat()
 }
 
-/// Why the program is paused, or how it ended.
-fn stop_reply<F: SpiDevice>(board: &Board<F>) -> Vec<u8> {
-    if board.core().is_none() {
-        return match board.program_end() {
-            Some(ProgramEnd::Returned | ProgramEnd::Reset { .. }) => b"W00".to_vec(),
-            _ => format!("X{SIGSEGV:02x}").into_bytes(),
-        };
-    }
-    let pause = board.probe().and_then(Probe::pause);
-    let signal = match pause {
-        Some(Pause::Interrupted) => SIGINT,
-        Some(Pause::Fault { cause: ILLEGAL_INSTRUCTION, .. }) => SIGILL,
-        Some(Pause::Fault { cause: DIVIDE_BY_ZERO, .. }) => SIGFPE,
-        Some(Pause::Fault { .. }) => SIGSEGV,
-        _ => SIGTRAP,
-    };
-    format!("T{signal:02x}thread:1;").into_bytes()
-}
-
 fn shown(value: Option<u32>) -> String {
     value.map_or_else(|| "xxxxxxxx".to_owned(), |value| to_hex(&value.to_le_bytes()))
 }
 
-fn general_registers<F: SpiDevice>(board: &Board<F>) -> Vec<u8> {
-    let Some(cpu) = board.core() else { return ERROR.to_vec() };
-    let values = (0..registers::GENERAL).map(|number| shown(registers::read(cpu, number)));
-    values.collect::<String>().into_bytes()
-}
-
-fn set_general_registers<F: SpiDevice>(text: &str, board: &mut Board<F>) -> Vec<u8> {
+fn set_general_registers(text: &str, board: &mut dyn Target) -> Vec<u8> {
     let (Some(cpu), true) = (board.core_mut(), text.is_ascii()) else { return ERROR.to_vec() };
     for (number, digits) in (0..registers::GENERAL).zip(text.as_bytes().chunks_exact(8)) {
         let word = std::str::from_utf8(digits).ok().and_then(word);
@@ -274,16 +299,7 @@ fn word(text: &str) -> Option<u32> {
     Some(u32::from_le_bytes(from_hex(text)?.try_into().ok()?))
 }
 
-fn register<F: SpiDevice>(text: &str, board: &Board<F>) -> Vec<u8> {
-    match number(text).zip(board.core()) {
-        Some((number, cpu)) if registers::name(number).is_some() => {
-            shown(registers::read(cpu, number)).into_bytes()
-        }
-        _ => ERROR.to_vec(),
-    }
-}
-
-fn set_register<F: SpiDevice>(text: &str, board: &mut Board<F>) -> Vec<u8> {
+fn set_register(text: &str, board: &mut dyn Target) -> Vec<u8> {
     let parts = text
         .split_once('=')
         .and_then(|(number_text, value)| Some((number(number_text)?, word(value)?)));
@@ -298,14 +314,14 @@ fn place(text: &str) -> Option<(u32, usize, &str)> {
     Some((number(address)?, number(length)? as usize, content))
 }
 
-fn memory<F: SpiDevice>(text: &str, board: &mut Board<F>) -> Vec<u8> {
+fn memory(text: &str, board: &mut dyn Target) -> Vec<u8> {
     let Some((address, length, _)) = place(text) else { return ERROR.to_vec() };
     let mut bytes = vec![0; length.min(MEMORY_MAX)];
     // Shorter is allowed: what can be read up to the end of memory.
     if board.peek(address, &mut bytes) { to_hex(&bytes).into_bytes() } else { ERROR.to_vec() }
 }
 
-fn set_memory<F: SpiDevice>(text: &str, board: &mut Board<F>) -> Vec<u8> {
+fn set_memory(text: &str, board: &mut dyn Target) -> Vec<u8> {
     let found = place(text).and_then(|(address, length, content)| {
         let bytes = from_hex(content).filter(|bytes| bytes.len() == length)?;
         Some((address, bytes))
@@ -317,7 +333,7 @@ fn set_memory<F: SpiDevice>(text: &str, board: &mut Board<F>) -> Vec<u8> {
 }
 
 /// `X address,length:bytes`.
-fn write_binary<F: SpiDevice>(data: &[u8], board: &mut Board<F>) -> Vec<u8> {
+fn write_binary(data: &[u8], board: &mut dyn Target) -> Vec<u8> {
     let Some(colon) = data.iter().position(|byte| *byte == b':') else { return ERROR.to_vec() };
     let (head, bytes) = data.split_at(colon);
     let found = std::str::from_utf8(head).ok().and_then(place);
@@ -329,24 +345,4 @@ fn write_binary<F: SpiDevice>(data: &[u8], board: &mut Board<F>) -> Vec<u8> {
         }
         _ => ERROR.to_vec(),
     }
-}
-
-/// `type,address,kind`: software and hardware breakpoints are the same here.
-fn breakpoint<F: SpiDevice>(text: &str, board: &mut Board<F>, set: bool) -> Vec<u8> {
-    let mut parts = text.split([',', ';']);
-    let kind = parts.next();
-    if !matches!(kind, Some("0" | "1")) {
-        return Vec::new();
-    }
-    let (Some(address), Some(probe)) = (parts.next().and_then(number), board.probe_mut()) else {
-        return ERROR.to_vec();
-    };
-    if !set {
-        probe.breakpoints.remove(&address);
-    } else if probe.breakpoints.len() < BREAKPOINTS_MAX {
-        probe.breakpoints.insert(address);
-    } else {
-        return ERROR.to_vec();
-    }
-    OK.to_vec()
 }

@@ -1,5 +1,7 @@
 //! A scripted client on a small program.
 
+mod watch;
+
 use proptest::prelude::*;
 
 use super::{packet, *};

@@ -22,6 +22,11 @@ impl Fault {
         Self { cause: Cause::StoreProhibited, address }
     }
 
+    /// A jump to where no code is.
+    pub(crate) const fn fetch(address: u32) -> Self {
+        Self { cause: Cause::InstructionFetchProhibited, address }
+    }
+
     /// A division by zero.
     pub(crate) const fn division() -> Self {
         Self { cause: Cause::IntegerDivideByZero, address: 0 }

@@ -8,6 +8,7 @@ mod entry;
 mod md5;
 mod memory;
 mod native;
+mod pending;
 mod printf;
 mod probe;
 mod profile;
@@ -15,7 +16,7 @@ mod rom_image;
 mod stop;
 mod tinfl;
 
-pub use probe::{InstructionSink, Pause, Probe};
+pub use probe::{InstructionSink, Pause, Probe, Watch, Watchpoint};
 pub use profile::{FunctionCount, Profile};
 pub use rom_image::{RomImage, RomImageError};
 
@@ -28,6 +29,7 @@ use self::{
     bus::GuestBus,
     memory::Fault,
     native::{Call, Exit, Flow, RomState},
+    pending::Pending,
 };
 use crate::{
     soc::Machine,
@@ -63,6 +65,8 @@ pub(crate) struct Guest {
     rom: RomState,
     state: State,
     line: VecDeque<(Instant, u8)>,
+    /// Native functions that have not returned.
+    pending: Vec<Pending>,
     /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
     coalescing: usize,
     lost_bytes: u64,
@@ -135,6 +139,7 @@ impl Guest {
             rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
             state: State::Running,
             line: VecDeque::new(),
+            pending: Vec::new(),
             coalescing: COALESCING,
             lost_bytes: 0,
             instructions: 0,
@@ -186,11 +191,20 @@ impl Guest {
     /// When the next bytes are noticed: the FIFO reaches its threshold, or the line has gone quiet
     /// behind fewer. It does not depend on how the host cuts its bytes.
     fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
-        let (threshold, quiet) = machine.soc.uart.receive_thresholds();
-        let most = match self.state {
+        self.next_burst_of(machine, |threshold| match self.state {
             State::Waiting if threshold == 1 => self.coalescing,
             State::Waiting | State::Running => threshold,
-        };
+        })
+    }
+
+    /// The same where `most` says how many bytes make a group, from the FIFO's threshold.
+    fn next_burst_of<F>(
+        &self,
+        machine: &Machine<F>,
+        most: impl FnOnce(usize) -> usize,
+    ) -> Option<Instant> {
+        let (threshold, quiet) = machine.soc.uart.receive_thresholds();
+        let most = most(threshold);
         let mut last = self.line.front()?.0;
         for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
             if due > last + quiet {
@@ -212,19 +226,28 @@ impl Guest {
         mut probe: Option<&mut Probe>,
     ) -> Option<GuestEnd> {
         let burst = self.next_burst(machine);
+        let mut heard = self.heard_until(machine.now);
         if self.state == State::Waiting {
             let due = burst?;
             self.pass(machine, due);
             self.state = State::Running;
+            heard = heard.max(due);
         }
-        if burst.is_some_and(|due| due <= machine.now) {
-            self.take_arrived(machine);
+        // What arrives while a native function is at work is given to it in its order.
+        let in_native = self.is_in_native();
+        if burst.is_some_and(|due| due <= heard) {
+            self.take_until(machine, heard);
         }
         let end = machine.now + TURN;
-        let end = self.next_burst(machine).map_or(end, |due| end.min(due.max(machine.now)));
+        let next = if in_native { None } else { self.next_burst(machine) };
+        let end = next.map_or(end, |due| end.min(due.max(machine.now)));
         // At least a little, also where the next bytes are due already.
         let end = end.max(machine.now + Duration::from_nanos(1));
-        while self.state == State::Running && machine.now < end && !is_paused(probe.as_deref()) {
+        while self.state == State::Running
+            && machine.now < end
+            && !is_paused(probe.as_deref())
+            && self.is_in_native() == in_native
+        {
             if let Some(last) = self.run_until(machine, probe.as_deref_mut(), end) {
                 return Some(last);
             }
@@ -240,12 +263,16 @@ impl Guest {
         machine.now = machine.now.max(due);
     }
 
-    fn take_arrived<F>(&mut self, machine: &mut Machine<F>) {
+    /// The FIFO gets the bytes that have arrived by `until`.
+    fn take_until<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
         while let Some(&(due, byte)) = self.line.front()
-            && due <= machine.now
+            && due <= until
         {
             self.line.pop_front();
-            machine.soc.uart.push_received(byte);
+            if machine.soc.uart.push_received(byte) {
+                let what = "the receive FIFO is full: bytes are lost".to_owned();
+                machine.trace.push(due, Event::Note { what });
+            }
         }
     }
 
@@ -260,7 +287,7 @@ impl Guest {
         let budget = clock::cycles(end.since(machine.now), hz).max(1);
         let jump_limit = self.next_burst(machine).unwrap_or(NEVER);
         let mut bus = GuestBus::new(machine, &mut self.effects, jump_limit);
-        let outcome = match probe.as_deref_mut() {
+        let outcome = match probe.as_deref_mut().filter(|probe| probe.is_active()) {
             None => self.cpu.run(&mut bus, budget),
             Some(probe) => self.cpu.run_observed(&mut bus, probe, budget),
         };
@@ -282,7 +309,8 @@ impl Guest {
                 self.cpu.expect_idle();
                 None
             }
-            Stop::OutsideRam { pc } => self.call_rom(machine, probe, pc),
+            Stop::OutsideRam { pc } if self.continue_native(machine, pc, end) => None,
+            Stop::OutsideRam { pc } => self.call_rom(machine, probe, pc, end),
             Stop::Interrupt { lines, .. } => self.interrupt(machine, probe, lines),
             Stop::Exception(exception) => {
                 let held = probe.is_some_and(|probe| probe.hold(stop::as_pause(exception)));
@@ -305,9 +333,13 @@ impl Guest {
     fn call_rom<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
-        probe: Option<&mut Probe>,
+        mut probe: Option<&mut Probe>,
         pc: u32,
+        turn_end: Instant,
     ) -> Option<GuestEnd> {
+        if probe.as_deref_mut().is_some_and(|probe| probe.pauses_at_native(pc)) {
+            return None;
+        }
         let row = native::find::<F>(pc).filter(|_| !self.has_rom);
         let Some(run) = row.and_then(|row| row.run) else {
             let symbol = row.map(|row| row.symbol);
@@ -316,19 +348,32 @@ impl Guest {
             }
             return Some(stop::unknown_function(machine, &self.cpu, pc, symbol));
         };
+        let watched = probe.as_deref().map(|probe| probe.watched(&self.cpu)).unwrap_or_default();
         let before = machine.now;
         let mut call = Call { cpu: &mut self.cpu, machine, rom: &mut self.rom };
         let flow = run(&mut call);
         machine.now += clock::span(NATIVE_CYCLES, clock::cpu_hz(machine));
         let cycles = clock::cycles(machine.now.since(before), clock::cpu_hz(machine));
         self.cpu.advance_clock(u32::try_from(cycles & 0xFFFF_FFFF).unwrap_or(0));
+        if let Some(probe) = probe.as_deref_mut() {
+            probe.native_returned(&self.cpu, &watched);
+        }
         match flow {
             Ok(Flow::Return(value)) => {
-                self.cpu.return_from_native(value);
+                self.return_at(machine, pc, (value.into(), false), machine.now, turn_end);
                 None
             }
             Ok(Flow::ReturnWide(value)) => {
-                self.return_wide(value);
+                self.return_at(machine, pc, (value, true), machine.now, turn_end);
+                None
+            }
+            Ok(Flow::ReturnAt(value, until)) => {
+                self.return_at(machine, pc, (value.into(), false), until, turn_end);
+                None
+            }
+            Ok(Flow::Jumped) => {
+                // Whatever was under way on the frames that were left never returns.
+                self.pending.clear();
                 None
             }
             Ok(Flow::WaitForInput) => {

@@ -1,10 +1,11 @@
 //! A user's own dump of the mask ROM, to run in place of the native one.
 //!
-//! None is shipped and none was at hand: with a small program in its place the loading, the reset
-//! state and the vectors are tested. What the real ROM needs beyond the modelled UART0, SPI0, SPI1,
-//! eFuse, straps and reset cause, and finds as registers that only keep what is written: UART0's
-//! autobaud counters, RTC clocks and the software reset in `RTC_CNTL_OPTIONS0`, the watchdogs and
-//! timers, the flash cache, the second core.
+//! None is shipped and none was at hand. With programs of our own in its place the loading, the reset
+//! state and the vectors are tested, and that code reaches SYNC, `SPI_ATTACH`, a flash write and its
+//! digest over the registers alone: straps, reset cause, UART0 with its rate detector, SPI1. What
+//! the real ROM needs beyond those and SPI0 and eFuse, and finds as registers that only keep what is
+//! written: RTC clocks and the software reset in `RTC_CNTL_OPTIONS0`, the watchdogs and timers, the
+//! flash cache, the second core.
 
 use std::ops::Range;
 

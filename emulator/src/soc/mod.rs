@@ -20,6 +20,7 @@ pub(crate) use machine::bus_time;
 pub use machine::{BusError, Machine};
 pub use memory::{Memory, RECEIVE_BUFFER, RECEIVE_BUFFER_BYTES};
 pub use registers::{RegisterFile, address};
+pub(crate) use uart::edges;
 pub use uart::{Interrupt, Uart};
 
 use spi::SpiController;

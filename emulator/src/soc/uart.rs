@@ -11,10 +11,15 @@ const BITS_PER_BYTE: u64 = 10;
 const TX_FIFO_BYTES: u64 = 128;
 /// Bytes that wait for a host that does not read, before new ones are lost as on a real line.
 const TX_QUEUE_MAX: usize = 1 << 20;
-/// Bytes that wait for code that does not read.
+/// Depth of the receive FIFO.
+const RX_FIFO_BYTES: usize = 128;
+/// Bytes that wait for code that does not read, where time is not wall time: a host that is told
+/// nothing of the board's pace would overrun the FIFO as no real one does.
 const RX_QUEUE_MAX: usize = 1 << 16;
-/// Most that the count fields of `STATUS` can show.
+/// Most that the count fields of `STATUS` show of what is longer than a FIFO.
 const FIFO_COUNT_MAX: usize = 127;
+/// Empties the receive FIFO (`CONF0`).
+const RX_FIFO_RESET: u32 = 1 << 17;
 /// Divider that autobaud finds at 115200 with a 40 MHz crystal (XTENSA 4.2), and with 26 MHz.
 const CLKDIV_115200_40M: u32 = 0x0040_015B;
 const CLKDIV_115200_26M: u32 = 0x00B0_00E1;
@@ -29,7 +34,11 @@ mod offset {
     pub(super) const INT_ENA: u32 = 0x0C;
     pub(super) const INT_CLR: u32 = 0x10;
     pub(super) const CLKDIV: u32 = 0x14;
+    pub(super) const AUTOBAUD: u32 = 0x18;
     pub(super) const STATUS: u32 = 0x1C;
+    pub(super) const LOWPULSE: u32 = 0x28;
+    pub(super) const HIGHPULSE: u32 = 0x2C;
+    pub(super) const RXD_CNT: u32 = 0x30;
     pub(super) const CONF0: u32 = 0x20;
     pub(super) const CONF1: u32 = 0x24;
     pub(super) const DATE: u32 = 0x78;
@@ -42,8 +51,23 @@ pub enum Interrupt {
     RxFifoFull = 1 << 0,
     /// There is room to send.
     TxFifoEmpty = 1 << 1,
+    /// A byte was lost to a full FIFO.
+    RxFifoOverflow = 1 << 4,
     /// Bytes wait and the line is quiet.
     RxFifoTimeout = 1 << 8,
+}
+
+/// What the rate detector measures.
+#[derive(Debug, Clone, Copy, Default)]
+struct AutoBaud {
+    edges: u32,
+    bit_cycles: u32,
+}
+
+/// Edges of one byte on a line that was idle: start bit, eight data bits, stop bit.
+pub(crate) fn edges(byte: u8) -> u32 {
+    let frame = u32::from(byte) << 1 | 1 << 9;
+    ((frame ^ (frame << 1 | 1)) & 0x3FF).count_ones()
 }
 
 /// UART0.
@@ -58,6 +82,12 @@ pub struct Uart {
     conf1: u32,
     other: [u32; 32],
     rx: VecDeque<u8>,
+    /// The receive FIFO is as deep as silicon's.
+    has_real_fifo: bool,
+    /// A byte was lost, and nobody has cleared the interrupt.
+    overflowed: bool,
+    /// What the rate detector has measured, while it is on.
+    autobaud: Option<AutoBaud>,
     rx_line_free: Instant,
     tx: VecDeque<(Instant, u8)>,
     tx_line_free: Instant,
@@ -79,6 +109,9 @@ impl Uart {
             conf1: 0,
             other: [0; 32],
             rx: VecDeque::new(),
+            has_real_fifo: false,
+            overflowed: false,
+            autobaud: None,
             rx_line_free: Instant::ZERO,
             tx: VecDeque::new(),
             tx_line_free: Instant::ZERO,
@@ -104,6 +137,14 @@ impl Uart {
         self.conf1 = 1;
         self.other = [0; 32];
         self.rx.clear();
+        self.overflowed = false;
+        self.autobaud = None;
+    }
+
+    /// Makes the receive FIFO as deep as silicon's: what arrives while it is full is lost.
+    pub fn use_real_fifo(&mut self) {
+        self.has_real_fifo = true;
+        self.rx.truncate(RX_FIFO_BYTES);
     }
 
     /// Divider in sixteenths, at least 1.
@@ -193,11 +234,15 @@ impl Uart {
         self.rx_line_free
     }
 
-    /// Puts a received byte into the FIFO, for code that reads it through the registers.
-    pub fn push_received(&mut self, byte: u8) {
-        if self.rx.len() < RX_QUEUE_MAX {
+    /// Puts a received byte into the FIFO, for code that reads it through the registers. True if
+    /// it is the first that is lost since the overflow interrupt was cleared.
+    pub fn push_received(&mut self, byte: u8) -> bool {
+        let depth = if self.has_real_fifo { RX_FIFO_BYTES } else { RX_QUEUE_MAX };
+        if self.rx.len() < depth {
             self.rx.push_back(byte);
+            return false;
         }
+        !std::mem::replace(&mut self.overflowed, true)
     }
 
     /// Takes a received byte.
@@ -273,13 +318,44 @@ impl Uart {
     #[must_use]
     pub fn interrupt_raw(&self) -> u32 {
         let received = Interrupt::RxFifoFull as u32 | Interrupt::RxFifoTimeout as u32;
-        Interrupt::TxFifoEmpty as u32 | if self.rx.is_empty() { 0 } else { received }
+        let overflow = if self.overflowed { Interrupt::RxFifoOverflow as u32 } else { 0 };
+        let received = if self.rx.is_empty() { 0 } else { received };
+        Interrupt::TxFifoEmpty as u32 | received | overflow
     }
 
     /// Interrupt bits after the enable mask; not 0 = the interrupt line is active.
     #[must_use]
     pub fn interrupt_status(&self) -> u32 {
         self.interrupt_raw() & self.interrupt_enable
+    }
+
+    /// Lets the rate detector, if it is on, see the edges of `bytes` sent at `rate` baud.
+    pub fn measure(&mut self, rate: u32, bytes: &[u8]) {
+        if let Some(autobaud) = &mut self.autobaud {
+            autobaud.edges += bytes.iter().map(|byte| edges(*byte)).sum::<u32>();
+            autobaud.bit_cycles = self.clock_hz / rate.max(1);
+        }
+    }
+
+    /// Registers of the rate detector. Pulses are in cycles of the clock, as short as makes the
+    /// ROM's formula, 8 times their sum and 144, sixteen bit times (ROM-FACTS 3.3).
+    fn read_autobaud(&self, offset: u32) -> u32 {
+        const SHORTER_BY: u32 = 9;
+        const COUNT_MAX: u32 = 0x3FF;
+        const PULSE_MAX: u32 = 0xF_FFFF;
+        let measured = self.autobaud.unwrap_or_default();
+        match (offset, measured.edges) {
+            (offset::RXD_CNT, edges) => edges.min(COUNT_MAX),
+            (_, 0) => PULSE_MAX,
+            _ => measured.bit_cycles.saturating_sub(SHORTER_BY).min(PULSE_MAX),
+        }
+    }
+
+    /// Whether received bytes raise an interrupt.
+    #[must_use]
+    pub fn receive_interrupt_enabled(&self) -> bool {
+        const RECEIVED: u32 = Interrupt::RxFifoFull as u32 | Interrupt::RxFifoTimeout as u32;
+        self.interrupt_enable & RECEIVED != 0
     }
 
     /// Reads a register. Reading the FIFO takes a byte.
@@ -292,6 +368,8 @@ impl Uart {
             offset::INT_CLR => 0,
             offset::CLKDIV => self.clkdiv,
             offset::STATUS => self.status(now),
+            offset::AUTOBAUD => u32::from(self.autobaud.is_some()),
+            offset::LOWPULSE | offset::HIGHPULSE | offset::RXD_CNT => self.read_autobaud(offset),
             offset::CONF0 => self.conf0,
             offset::CONF1 => self.conf1,
             offset::DATE => DATE,
@@ -305,9 +383,19 @@ impl Uart {
             offset::FIFO => return self.send(now, value.to_le_bytes()[0]),
             offset::INT_ENA => self.interrupt_enable = value,
             offset::CLKDIV => self.set_clkdiv(value),
-            offset::CONF0 => self.conf0 = value,
+            offset::CONF0 => {
+                self.conf0 = value;
+                if self.has_real_fifo && value & RX_FIFO_RESET != 0 {
+                    self.rx.clear();
+                }
+            }
+            offset::INT_CLR => self.overflowed &= value & Interrupt::RxFifoOverflow as u32 == 0,
             offset::CONF1 => self.conf1 = value,
-            offset::INT_RAW | offset::INT_ST | offset::INT_CLR | offset::STATUS => {}
+            offset::AUTOBAUD if value & 1 == 0 => self.autobaud = None,
+            offset::AUTOBAUD => {
+                self.autobaud.get_or_insert_default();
+            }
+            offset::INT_RAW | offset::INT_ST | offset::STATUS => {}
             _ => {
                 if let Some(word) = self.other.get_mut((offset / 4) as usize) {
                     *word = value;
@@ -318,7 +406,8 @@ impl Uart {
     }
 
     fn status(&self, now: Instant) -> u32 {
-        let received = self.rx.len().min(FIFO_COUNT_MAX);
+        let most = if self.has_real_fifo { RX_FIFO_BYTES } else { FIFO_COUNT_MAX };
+        let received = self.rx.len().min(most);
         let backlog = self.tx_line_free.since(now).as_nanos() / self.byte_time().as_nanos().max(1);
         let waiting = usize::try_from(backlog).unwrap_or(usize::MAX).min(FIFO_COUNT_MAX);
         u32::try_from(received | waiting << 16).unwrap_or(0)

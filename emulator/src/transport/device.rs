@@ -4,6 +4,7 @@ use std::os::fd::BorrowedFd;
 
 use crate::{
     board::{Board, ControlLines, Mode},
+    gdb::Target,
     spi::{SpiDevice, Transaction},
     time::{Duration, Instant},
 };
@@ -66,6 +67,16 @@ pub trait SerialDevice {
         None
     }
 
+    /// Whether a debugger holds the device: its time stands still, and its line is left alone.
+    fn is_halted(&self) -> bool {
+        false
+    }
+
+    /// What a debugger works on, where there is something.
+    fn debug_target(&mut self) -> Option<&mut dyn Target> {
+        None
+    }
+
     /// Can be read when the device has something to say that neither time nor input caused: it is
     /// a real port.
     fn wake_fd(&self) -> Option<BorrowedFd<'_>> {
@@ -116,6 +127,14 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn line_free_at(&self) -> Instant {
         self.received_at()
+    }
+
+    fn is_halted(&self) -> bool {
+        Self::is_halted(self)
+    }
+
+    fn debug_target(&mut self) -> Option<&mut dyn Target> {
+        Some(self)
     }
 
     fn receive_break(&mut self, now: Instant) {

@@ -16,6 +16,7 @@ use rustix::event::{PollFd, PollFlags};
 
 use super::{
     adapter::TransmitBuffer,
+    debugger::DebugServer,
     device::SerialDevice,
     line::{RawSession, SerialLine},
     modem::{ModemRequest, ModemSocket},
@@ -27,6 +28,7 @@ use super::{
 };
 use crate::{
     board::ControlLines,
+    gdb::Scope,
     spi::{CommandLines, Transaction},
     time::{Duration, Instant},
 };
@@ -41,6 +43,7 @@ pub struct Fronts {
     rfc2217: Option<TcpServer<Session>>,
     raw: Option<TcpServer<RawSession>>,
     serprog: Option<TcpServer<serprog::Server>>,
+    debugger: Option<DebugServer>,
     /// What the RFC 2217 client set last.
     baud: Option<u32>,
     /// What the RFC 2217 client has sent and the line has not taken.
@@ -85,6 +88,41 @@ impl Fronts {
         self.serprog.insert(TcpServer::bind(address)?).local_addr()
     }
 
+    /// Lets GDB look into the board's processor.
+    ///
+    /// # Errors
+    ///
+    /// As [`DebugServer::bind`].
+    pub fn listen_gdb(&mut self, address: SocketAddr) -> io::Result<SocketAddr> {
+        self.debugger.insert(DebugServer::bind(address, Scope::Processor)?).local_addr()
+    }
+
+    /// Whether a debugger is connected.
+    pub(crate) fn has_debugger(&mut self) -> bool {
+        self.debugger.as_mut().is_some_and(DebugServer::is_attached)
+    }
+
+    /// Adds the debugger's descriptors alone: it holds the board.
+    pub(crate) fn debugger_fds<'a>(&'a mut self, fds: &mut Vec<PollFd<'a>>) {
+        if let Some(debugger) = &mut self.debugger {
+            debugger.poll_fds(fds);
+        }
+    }
+
+    /// Takes what debuggers want of `device`.
+    pub(crate) fn debug<D: SerialDevice>(&mut self, device: &mut D) {
+        if let (Some(debugger), Some(target)) = (&mut self.debugger, device.debug_target()) {
+            debugger.service(target);
+        }
+    }
+
+    /// The board has run: the debugger is told if it has paused.
+    pub(crate) fn tell_debugger<D: SerialDevice>(&mut self, device: &mut D) {
+        if let (Some(debugger), Some(target)) = (&mut self.debugger, device.debug_target()) {
+            debugger.tell(target);
+        }
+    }
+
     /// Adds the descriptors to wait for.
     pub(crate) fn poll_fds<'a>(&'a mut self, fds: &mut Vec<PollFd<'a>>) {
         if let Some(modem) = &self.modem {
@@ -98,6 +136,9 @@ impl Fronts {
         }
         if let Some(server) = &mut self.serprog {
             server.poll_fds(fds);
+        }
+        if let Some(debugger) = &mut self.debugger {
+            debugger.poll_fds(fds);
         }
     }
 

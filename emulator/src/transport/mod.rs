@@ -4,6 +4,7 @@
 mod adapter;
 pub mod client_watch;
 pub mod control;
+pub mod debugger;
 pub mod device;
 pub mod fronts;
 pub mod group;

@@ -19,7 +19,7 @@ pub enum Pace {
 /// Output of one jump after which the rest waits for the next turn.
 const OUTPUT_MAX: usize = 64 * 1024;
 /// Events of one turn; the rest waits for the next.
-const EVENTS_MAX: usize = 100_000;
+pub(super) const EVENTS_MAX: usize = 100_000;
 /// Pauses of the client that are shorter are scheduling noise and do not count at [`Pace::Max`].
 const PAUSE_MIN: time::Duration = time::Duration::from_millis(20);
 
@@ -100,6 +100,17 @@ impl Clock {
         wall: time::Instant,
         out: &mut Vec<u8>,
     ) -> bool {
+        self.run_events(device, wall, out, EVENTS_MAX)
+    }
+
+    /// The same for at most so many events.
+    pub(super) fn run_events<D: SerialDevice + ?Sized>(
+        &mut self,
+        device: &mut D,
+        wall: time::Instant,
+        out: &mut Vec<u8>,
+        events_max: usize,
+    ) -> bool {
         let limit = match self.pace {
             Pace::Real => self.at(wall),
             Pace::Max => (self.last_input + device.jump_max()).max(self.at(wall)),
@@ -107,7 +118,7 @@ impl Clock {
         let mut more = false;
         for count in 0.. {
             let Some(due) = device.next_event().filter(|due| *due <= limit) else { break };
-            if count == EVENTS_MAX || out.len() >= OUTPUT_MAX {
+            if count == events_max || out.len() >= OUTPUT_MAX {
                 more = true;
                 break;
             }
@@ -140,6 +151,11 @@ impl Clock {
     ) -> Option<time::Duration> {
         let due = device.next_event()?;
         Some(due.since(self.at(wall)).into())
+    }
+
+    /// A debugger holds the device: wall time passes and the device's does not.
+    pub(super) fn hold<D: SerialDevice + ?Sized>(&mut self, device: &D, wall: time::Instant) {
+        (self.wall, self.device) = (wall, device.now());
     }
 
     /// Something outside the line has changed the device (a reset, a power cycle): its time may run

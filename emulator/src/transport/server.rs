@@ -13,13 +13,15 @@ use rustix::event::{PollFd, PollFlags};
 
 use crate::{board::ControlLines, time::Instant};
 
+mod debug;
+
 use super::{
     client_watch::ClientWatch,
     device::SerialDevice,
     fronts::Fronts,
     group,
     link::Link,
-    pace::{Clock, Pace},
+    pace::{Clock, EVENTS_MAX, Pace},
     patience::Patience,
     pty::PtyPort,
 };
@@ -53,6 +55,9 @@ const STALL_WAIT_MIN: time::Duration = time::Duration::from_millis(1);
 const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
 const STALL_WAIT_MAX: time::Duration = time::Duration::from_millis(50);
+
+/// Events of one turn of a board that a debugger looks into: each runs a millisecond at most.
+const DEBUGGED_EVENTS_MAX: usize = 64;
 
 /// Nothing from outside for so long, and the device counts as quiet.
 const QUIET: time::Duration = time::Duration::from_millis(200);
@@ -220,6 +225,9 @@ impl<D: SerialDevice> Server<D> {
         if !event(0).is_empty() {
             self.run_tasks();
         }
+        if self.debug()? {
+            return Ok(());
+        }
         if !event(2).is_empty() || self.port.has_client_events() {
             self.see_clients()?;
         }
@@ -251,6 +259,9 @@ impl<D: SerialDevice> Server<D> {
     /// Applies line changes of the PTY's clients, each at its place between their data.
     fn serve_modem(&mut self) -> io::Result<()> {
         for _ in 0..MODEM_REQUESTS_MAX {
+            if self.device.is_halted() {
+                break;
+            }
             let Some(request) = self.fronts.modem_request() else { break };
             // The client waits for its answer, and one turn takes more than a PTY holds.
             self.turn(Input::All)?;
@@ -272,6 +283,10 @@ impl<D: SerialDevice> Server<D> {
 
     /// Adds the descriptors to wait for.
     pub(super) fn poll_fds<'a>(&'a mut self, fds: &mut Vec<PollFd<'a>>) {
+        if self.device.is_halted() {
+            fds.push(PollFd::from_borrowed_fd(self.wake.as_fd(), PollFlags::IN));
+            return self.fronts.debugger_fds(fds);
+        }
         let mut master_flags = PollFlags::IN;
         if self.port.has_output() && !self.port.is_stalled() {
             master_flags |= PollFlags::OUT;
@@ -288,6 +303,9 @@ impl<D: SerialDevice> Server<D> {
 
     /// How long to wait at most; `None` for ever.
     pub(super) fn timeout(&self) -> Option<time::Duration> {
+        if self.device.is_halted() {
+            return None;
+        }
         if self.more || self.port.has_client_events() {
             return Some(time::Duration::ZERO);
         }
@@ -349,6 +367,9 @@ impl<D: SerialDevice> Server<D> {
 
     /// Moves bytes both ways.
     fn turn(&mut self, input: Input) -> io::Result<()> {
+        if self.device.is_halted() {
+            return Ok(());
+        }
         let mut bytes = Vec::new();
         if input != Input::None {
             self.port.read(&mut bytes, input == Input::All)?;
@@ -388,7 +409,10 @@ impl<D: SerialDevice> Server<D> {
             self.device.set_host_baud(now, self.port.baud());
         }
         let mut out = Vec::new();
-        self.more = self.clock.run(&mut self.device, wall, &mut out);
+        // A debugger's Ctrl-C does not wait for long.
+        let events_max = if self.fronts.has_debugger() { DEBUGGED_EVENTS_MAX } else { EVENTS_MAX };
+        self.more = self.clock.run_events(&mut self.device, wall, &mut out, events_max);
+        self.fronts.tell_debugger(&mut self.device);
         for hook in &mut self.hooks {
             hook(&mut self.device)?;
         }

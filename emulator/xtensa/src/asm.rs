@@ -7,6 +7,7 @@
 mod arithmetic;
 mod coprocessor;
 mod jumps;
+mod mac16;
 
 use std::collections::BTreeMap;
 
@@ -295,6 +296,7 @@ impl Context<'_> {
             Self::jumps,
             Self::branches,
             Self::coprocessor,
+            Self::mac16,
         ] {
             if let Some((word, operands)) = group(self, name)? {
                 self.only(operands)?;

@@ -22,6 +22,17 @@ impl Cpu {
         self.call_increment
     }
 
+    /// The increment, to be kept with a native function that is interrupted.
+    #[must_use]
+    pub fn call_increment(&self) -> u8 {
+        self.call_increment
+    }
+
+    /// Puts back what [`Self::call_increment`] gave, when an interrupted native function goes on.
+    pub fn set_call_increment(&mut self, increment: u8) {
+        self.call_increment = increment & 3;
+    }
+
     /// Arguments 1 to 6 of the windowed call that the core stopped in: what the callee would
     /// find in a2 to a7. Valid at `Stop::OutsideRam` after `CALL4`, `CALL8` or `CALL12`; of a
     /// `CALL12` only the first two are in registers, and of a `CALL8` all six.

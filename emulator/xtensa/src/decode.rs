@@ -1,6 +1,7 @@
 //! From bytes to [`Insn`]. XTENSA 3.1 and 3.2; ISA reference manual, chapter 7.
 
 use crate::insn::{Insn, Op};
+use crate::mac16;
 
 /// The fields of a 24-bit word.
 #[derive(Clone, Copy)]
@@ -95,7 +96,9 @@ pub fn decode(pc: u32, bytes: [u8; 3]) -> Insn {
         6 => si(f),
         7 => branches(f),
         8..=13 => narrow(f),
-        // MAC16 (4) is not modelled: compilers do not emit it. 14 and 15 are unused on the ESP32.
+        4 => mac16::decode(f.op2, f.op1, [f.r, f.s, f.t])
+            .map_or_else(|| f.unknown(), |(op, halves)| f.wide(op, halves)),
+        // 14 and 15 are unused on the ESP32.
         _ => f.unknown(),
     }
 }

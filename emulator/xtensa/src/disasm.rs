@@ -2,6 +2,7 @@
 
 use crate::decode::decode;
 use crate::insn::{B4CONST, B4CONSTU, Insn, Op, Shape};
+use crate::mac16;
 use crate::special::sr_name;
 
 /// The instruction that starts with `bytes` at `pc`, in the notation of the Xtensa assembler:
@@ -15,6 +16,7 @@ pub fn disasm(pc: u32, bytes: [u8; 3]) -> String {
         Op::Unknown | Op::Undecoded => {
             format!(".byte {:#04x}, {:#04x}, {:#04x}", bytes[0], bytes[1], bytes[2])
         }
+        op if op.is_mac16() => mac16::disasm(insn).unwrap_or_default(),
         _ => {
             let suffix = if insn.len() == 2 { ".n" } else { "" };
             let operands = operands(insn);

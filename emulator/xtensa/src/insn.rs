@@ -79,6 +79,8 @@ pub(crate) enum Shape {
     FloatMove,
     /// `fr, fs, bt`
     FloatMoveBool,
+    /// As [`crate::mac16`] writes them; the halves are in `imm`
+    Mac16,
 }
 
 macro_rules! operations {
@@ -152,6 +154,12 @@ operations! {
     Rer "rer" Ts; Wer "wer" Ts;
     Iitlb "iitlb" S; Idtlb "idtlb" S; Ritlb0 "ritlb0" Ts; Ritlb1 "ritlb1" Ts; Rdtlb0 "rdtlb0" Ts;
     Rdtlb1 "rdtlb1" Ts; Pitlb "pitlb" Ts; Pdtlb "pdtlb" Ts; Witlb "witlb" Ts; Wdtlb "wdtlb" Ts;
+    UmulAa "umul.aa" Mac16; MulAa "mul.aa" Mac16; MulAd "mul.ad" Mac16; MulDa "mul.da" Mac16;
+    MulDd "mul.dd" Mac16; MulaAa "mula.aa" Mac16; MulaAd "mula.ad" Mac16; MulaDa "mula.da" Mac16;
+    MulaDd "mula.dd" Mac16; MulsAa "muls.aa" Mac16; MulsAd "muls.ad" Mac16;
+    MulsDa "muls.da" Mac16; MulsDd "muls.dd" Mac16; MulaDaLdinc "mula.da.ldinc" Mac16;
+    MulaDaLddec "mula.da.lddec" Mac16; MulaDdLdinc "mula.dd.ldinc" Mac16;
+    MulaDdLddec "mula.dd.lddec" Mac16; Ldinc "ldinc" Mac16; Lddec "lddec" Mac16;
     AddS "add.s" Float3; SubS "sub.s" Float3; MulS "mul.s" Float3; MaddS "madd.s" Float3;
     MsubS "msub.s" Float3; MovS "mov.s" Float2; AbsS "abs.s" Float2; NegS "neg.s" Float2;
     RoundS "round.s" FloatToScaled; TruncS "trunc.s" FloatToScaled;
@@ -173,6 +181,11 @@ impl Op {
     #[must_use]
     pub fn is_call(self) -> bool {
         (Self::Call0..=Self::Callx12).contains(&self)
+    }
+
+    /// Whether it is of the MAC16 option.
+    pub(crate) fn is_mac16(self) -> bool {
+        (Self::UmulAa..=Self::Lddec).contains(&self)
     }
 
     /// Whether it returns from one (`RET`, `RETW`).

@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 pub mod asm;
 mod bus;
 mod call;
@@ -39,6 +40,7 @@ mod float;
 mod idle;
 mod insn;
 mod interrupt;
+mod mac16;
 mod memory;
 mod observe;
 mod rare;
@@ -46,6 +48,7 @@ mod run;
 mod special;
 mod window;
 
+pub use access::DataAccess;
 pub use bus::{Bus, BusFault, NoBus, Width};
 pub use cpu::{Cpu, ps};
 pub use decode::decode;

@@ -77,6 +77,7 @@ impl Cpu {
             Op::Lsi | Op::Lsiu | Op::Lsx | Op::Lsxu | Op::Ssi | Op::Ssiu | Op::Ssx | Op::Ssxu => {
                 self.float_memory(bus, insn)?;
             }
+            op if op.is_mac16() => self.mac16(bus, insn)?,
             op if op >= Op::AddS => self.float(insn)?,
             _ => return Err(Trap::new(Cause::IllegalInstruction)),
         }

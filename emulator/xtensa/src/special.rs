@@ -206,7 +206,8 @@ impl Cpu {
         };
         *slot = match number {
             4 => value & 0xffff,
-            17 | 224 => value & 0xff,
+            17 => crate::mac16::acchi(value),
+            224 => value & 0xff,
             232 => value & 0x3f,
             _ => value,
         };

@@ -3,6 +3,7 @@
 #![expect(clippy::unnecessary_wraps, reason = "all functions of the table have one type")]
 
 mod arithmetic;
+mod callback;
 mod crc;
 mod flash;
 mod hash;
@@ -18,7 +19,7 @@ pub(crate) use uart::UART_DEVICE;
 use xtensa::Cpu;
 
 use super::{bus::GuestBus, memory::Fault, tinfl::Inflaters};
-use crate::{soc::Machine, spi::SpiDevice, time::Duration, trace::Hang};
+use crate::{soc::Machine, spi::SpiDevice, time::Instant, trace::Hang};
 
 /// A native function.
 pub(crate) type Native<F> = fn(&mut Call<'_, F>) -> Result<Flow, Fault>;
@@ -33,10 +34,14 @@ const BLOCK_MAX: u32 = 1 << 20;
 pub(crate) enum Flow {
     /// It returns a word.
     Return(u32),
+    /// It waits until then and returns a word.
+    ReturnAt(u32, Instant),
     /// It returns two words, low first.
     ReturnWide(u64),
     /// It waits for a received byte and is then called again.
     WaitForInput,
+    /// It has gone on elsewhere.
+    Jumped,
     /// It never returns.
     Exit(Exit),
 }
@@ -58,6 +63,8 @@ pub(crate) enum Exit {
 pub(crate) struct RomState {
     /// Level-1 handlers with their arguments (`ets_isr_attach`).
     pub(crate) handlers: [Option<(u32, u32)>; INTERRUPTS],
+    /// Where `ets_printf` sends characters (`ets_install_putc1`, `ets_install_putc2`).
+    pub(crate) putc: [u32; 2],
     /// State of `rand`.
     pub(crate) random: u64,
     /// The program's decompressors.
@@ -74,6 +81,7 @@ impl RomState {
     pub(crate) fn new(crystal_hz: u32, reset_cause: u8) -> Self {
         Self {
             handlers: [None; INTERRUPTS],
+            putc: [callback::WRITE_CHAR_UART, 0],
             random: 1,
             inflaters: Inflaters::default(),
             crystal_hz,
@@ -172,12 +180,6 @@ impl<F: SpiDevice> Call<'_, F> {
     /// Sends bytes; the clock waits where the FIFO is full.
     pub(crate) fn send(&mut self, bytes: &[u8]) {
         self.machine.send(bytes);
-        self.cpu.note_effect();
-    }
-
-    /// Lets time pass.
-    pub(crate) fn wait(&mut self, span: Duration) {
-        self.machine.wait(span);
         self.cpu.note_effect();
     }
 }

@@ -89,8 +89,8 @@ pub(super) fn set_interrupt_matrix<F: SpiDevice>(call: &mut Call<'_, F>) -> Step
 /// `ets_delay_us(us)`.
 pub(super) fn delay_us<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
     let us = call.argument(0)?;
-    call.wait(Duration::from_micros(us.into()));
-    Ok(Flow::Return(us))
+    call.cpu.note_effect();
+    Ok(Flow::ReturnAt(us, call.machine.now + Duration::from_micros(us.into())))
 }
 
 /// `ets_update_cpu_frequency(mhz)`.

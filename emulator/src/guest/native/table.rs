@@ -4,7 +4,7 @@
 //! (esp-idf `components/esp_rom/esp32/ld`). A row without a function is known by name only: a
 //! program that calls it stops with a diagnosis.
 
-use super::{Native, arithmetic, crc, flash, hash, libc, nothing, system, text, uart};
+use super::{Native, arithmetic, callback, crc, flash, hash, libc, nothing, system, text, uart};
 use crate::spi::SpiDevice;
 
 /// A function of the ROM.
@@ -121,9 +121,9 @@ impl<F: SpiDevice> Table<F> {
         name(0x4000_7018, "ets_unpack_flash_code"),
         name(0x4000_76C4, "rom_main"),
         row(0x4000_7CF8, "ets_write_char_uart", uart::write_char),
-        row(0x4000_7D18, "ets_install_putc1", nothing),
-        row(0x4000_7D28, "ets_install_uart_printf", nothing),
-        row(0x4000_7D38, "ets_install_putc2", nothing),
+        row(0x4000_7D18, "ets_install_putc1", |call| callback::install_putc(call, 0)),
+        row(0x4000_7D28, "ets_install_uart_printf", callback::install_uart),
+        row(0x4000_7D38, "ets_install_putc2", |call| callback::install_putc(call, 1)),
         row(0x4000_7D54, "ets_printf", text::printf),
         name(0x4000_8170, "calc_rtc_memory_crc"),
         row(0x4000_81D4, "rtc_get_reset_reason", system::reset_reason),
@@ -266,13 +266,13 @@ impl<F: SpiDevice> Table<F> {
         row(0x4000_D280, "__umoddi3", |call| arithmetic::wides(call, u64::checked_rem)),
         row(0x4005_61F0, "__utoa", libc::utoa),
         row(0x4005_6258, "utoa", libc::utoa),
-        name(0x4005_6268, "setjmp"),
-        name(0x4005_62CC, "longjmp"),
+        row(0x4005_6268, "setjmp", callback::setjmp),
+        row(0x4005_62CC, "longjmp", callback::longjmp),
         row(0x4005_6340, "abs", libc::abs),
         name(0x4005_6348, "div"),
         row(0x4005_6370, "labs", libc::abs),
         name(0x4005_6378, "ldiv"),
-        name(0x4005_6424, "qsort"),
+        row(0x4005_6424, "qsort", callback::qsort),
         row(0x4005_6678, "__itoa", libc::itoa),
         row(0x4005_66B4, "itoa", libc::itoa),
         row(0x4005_66C4, "atoi", libc::atoi),

@@ -1,6 +1,6 @@
 //! `ets_printf`.
 
-use super::{Call, Flow};
+use super::{Call, Flow, callback::WRITE_CHAR_UART};
 use crate::{
     guest::{
         memory::Fault,
@@ -37,13 +37,31 @@ impl<F: SpiDevice> Arguments for Variadic<'_, '_, F> {
 pub(super) fn printf<F: SpiDevice>(call: &mut Call<'_, F>) -> Result<Flow, Fault> {
     let format = call.argument(0)?;
     let text = printf::format(format, &mut Variadic { call, next: 1 })?;
+    let outputs = call.rom.putc;
+    if outputs == [WRITE_CHAR_UART, 0] {
+        to_uart(call, &text);
+    } else {
+        for &byte in &text {
+            for function in outputs {
+                match function {
+                    0 => {}
+                    WRITE_CHAR_UART => to_uart(call, &[byte]),
+                    _ => call.call_back(function, &[byte.into()]).map(|_| ())?,
+                }
+            }
+        }
+    }
+    Ok(Flow::Return(u32::try_from(text.len()).unwrap_or(u32::MAX)))
+}
+
+/// Line feeds get a carriage return before them.
+fn to_uart<F: SpiDevice>(call: &mut Call<'_, F>, text: &[u8]) {
     let mut wire = Vec::with_capacity(text.len() + 8);
-    for &byte in &text {
+    for &byte in text {
         if byte == b'\n' {
             wire.push(b'\r');
         }
         wire.push(byte);
     }
     call.send(&wire);
-    Ok(Flow::Return(u32::try_from(text.len()).unwrap_or(u32::MAX)))
 }

@@ -34,9 +34,9 @@ pub(super) fn write_char<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
 
 /// `uart_tx_flush(uart)` and `uart_tx_wait_idle(uart)`.
 pub(super) fn flush<F: SpiDevice>(call: &mut Call<'_, F>) -> Step {
-    call.machine.flush();
     call.cpu.note_effect();
-    super::nothing(call)
+    let uart = call.argument(0)?;
+    Ok(Flow::ReturnAt(uart, call.machine.soc.uart.sent_at().max(call.machine.now)))
 }
 
 /// `uart_rx_one_char(*c)`: 1 if nothing waits.

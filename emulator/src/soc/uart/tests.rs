@@ -48,3 +48,21 @@ fn a_host_that_never_reads_costs_bounded_memory() {
     assert_eq!(uart.tx.len(), TX_QUEUE_MAX);
     assert_eq!(uart.tx_lost_bytes(), 10);
 }
+
+#[test]
+fn a_real_fifo_holds_128_bytes_and_says_when_it_lost_some() {
+    let mut uart = Uart::reset(Crystal::Mhz40);
+    uart.use_real_fifo();
+    assert_eq!((0..128).filter(|_| uart.push_received(1)).count(), 0);
+    assert_eq!(uart.read(Instant::ZERO, 0x04) & 0x10, 0);
+    assert!(uart.push_received(2), "the first that is lost");
+    assert!(!uart.push_received(3));
+    assert_eq!(uart.read(Instant::ZERO, 0x1C) & 0xFF, 128);
+    assert_eq!(uart.read(Instant::ZERO, 0x04) & 0x10, 0x10);
+    uart.write(Instant::ZERO, 0x10, 0x10);
+    assert_eq!(uart.read(Instant::ZERO, 0x04) & 0x10, 0);
+    assert_eq!(uart.read(Instant::ZERO, 0x00), 1);
+    assert!(!uart.push_received(4), "there is room again");
+    uart.write(Instant::ZERO, 0x20, 1 << 17);
+    assert_eq!(uart.read(Instant::ZERO, 0x1C) & 0xFF, 0);
+}
