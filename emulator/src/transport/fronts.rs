@@ -116,6 +116,11 @@ impl Fronts {
         self.modem.as_mut()?.next_request()
     }
 
+    /// The lines as `request` wants them.
+    pub(crate) fn modem_wanted(&self, request: &ModemRequest) -> ControlLines {
+        self.modem.as_ref().map(|modem| modem.wanted(request)).unwrap_or_default()
+    }
+
     /// The board has the lines of `request`.
     pub(crate) fn modem_answer(&mut self, request: &ModemRequest) {
         if let Some(modem) = &mut self.modem {

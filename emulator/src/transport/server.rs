@@ -252,11 +252,15 @@ impl<D: SerialDevice> Server<D> {
     fn serve_modem(&mut self) -> io::Result<()> {
         for _ in 0..MODEM_REQUESTS_MAX {
             let Some(request) = self.fronts.modem_request() else { break };
+            // Whoever asks has opened the port before, and whoever had it before him has closed it:
+            // his lines have fallen by then, however late this loop looks.
+            self.see_clients()?;
             // The client waits for its answer, and one turn takes more than a PTY holds.
             self.turn(Input::All)?;
-            self.set_lines(request.lines);
+            let lines = self.fronts.modem_wanted(&request);
+            self.set_lines(lines);
             // A reset begins: where time jumps, the board may have talked for minutes ahead.
-            if request.lines.rts && self.clock.jumps() {
+            if lines.rts && self.clock.jumps() {
                 self.port.discard_output();
             }
             self.turn(Input::None)?;
@@ -320,10 +324,13 @@ impl<D: SerialDevice> Server<D> {
 
     /// Lets clients come and go.
     fn see_clients(&mut self) -> io::Result<()> {
-        if !self.port.service_clients().closed {
+        let change = self.port.service_clients();
+        if change.closed {
+            self.port.forget_client();
+        }
+        if !change.left {
             return Ok(());
         }
-        self.port.forget_client();
         // What is still to be read may be the last words of the old client or the first ones of the
         // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
         self.turn(Input::All)?;
