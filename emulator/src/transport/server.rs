@@ -18,6 +18,7 @@ use super::{
     device::SerialDevice,
     fronts::Fronts,
     group,
+    line::Format,
     link::Link,
     pace::{Clock, Pace},
     patience::Patience,
@@ -243,6 +244,10 @@ impl<D: SerialDevice> Server<D> {
     pub fn touch<R>(&mut self, work: impl FnOnce(&mut D, Instant) -> R) -> R {
         let now = self.clock.happens(&self.device, wall_now());
         let result = work(&mut self.device, now);
+        if self.device.now() < now {
+            // Put back to an earlier instant: virtual time goes on from there.
+            self.clock = Clock::start(self.clock.pace(), wall_now(), self.device.now());
+        }
         self.clock.touched(&self.device);
         self.more = true;
         result
@@ -375,6 +380,8 @@ impl<D: SerialDevice> Server<D> {
     /// Gives the device its input and its time; returns its output, with all changes stored.
     fn exchange(&mut self, bytes: &[u8], wall: time::Instant) -> io::Result<Vec<u8>> {
         if !bytes.is_empty() {
+            // The kernel's PTYs know no other frames: they refuse parity and fewer data bits.
+            self.device.set_host_format(self.device.now(), Format::EIGHT_N_ONE);
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         } else if self.port.has_client() && self.device.next_event().is_some() {
             // What comes out meets the client at the rate it has by now.
