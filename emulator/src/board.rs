@@ -8,6 +8,7 @@ pub(crate) mod framing;
 mod line;
 mod program;
 mod setup;
+mod snapshot;
 mod start;
 mod wiring;
 
@@ -16,9 +17,12 @@ pub use crate::guest::{
     RomImageError, Watch, Watchpoint,
 };
 pub use setup::{BoardSetup, STRAP_DOWNLOAD, STRAP_FLASH_BOOT, STRAP_GPIO0};
+pub use snapshot::BoardSnapshot;
 pub use wiring::{ControlLines, UnknownWiring, Wiring};
 
 use std::sync::Arc;
+
+use esp_protocol::rfc2217::Format;
 
 use crate::{
     guest::{Guest, GuestEnd},
@@ -28,7 +32,7 @@ use crate::{
     time::{Duration, Instant},
     trace::{Event, Hang, Trace},
 };
-use framing::{AutoBaud, garble, rates_agree};
+use framing::{AutoBaud, ends_agree, resample};
 use wiring::Edge;
 
 /// From reset to the first byte.
@@ -64,7 +68,7 @@ pub enum Mode {
 }
 
 /// The same with its data.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 enum Activity {
     Held,
     Loader(Loader),
@@ -82,6 +86,7 @@ pub struct Board<F> {
     strap: u8,
     host_now: Instant,
     host_baud: Option<u32>,
+    host_format: Format,
     /// The ROM still measures the host's rate.
     auto_baud: Option<AutoBaud>,
     lines: ControlLines,
@@ -107,6 +112,7 @@ impl<F: SpiDevice> Board<F> {
             setup,
             host_now: Instant::ZERO,
             host_baud: None,
+            host_format: Format::EIGHT_N_ONE,
             auto_baud: None,
             lines: ControlLines::default(),
             rise: None,
@@ -157,11 +163,17 @@ impl<F: SpiDevice> Board<F> {
                 self.machine.trace.push(now, Event::Baud { rate });
             }
         }
-        // One by one where the rates differ: a command in between may change the board's.
-        while !rest.is_empty() && !rates_agree(rate, self.baud()) {
+        // One by one where the ends differ: a command in between may change the board's.
+        let host = self.host_end(rate);
+        while !rest.is_empty() && !ends_agree(host, self.chip_end(self.baud())) {
             let mut heard = Vec::new();
-            garble(rest[0], rate, self.baud(), &mut heard);
-            self.hear(now, &heard);
+            resample(rest[0], host, self.chip_end(self.baud()), &mut heard);
+            let uart = &mut self.machine.soc.uart;
+            let keeps_wrong = uart.stores_wrong_bytes();
+            let stored: Vec<u8> =
+                heard.iter().filter(|it| keeps_wrong || !it.is_wrong).map(|it| it.byte).collect();
+            uart.book_receive(now, heard.len() - stored.len());
+            self.hear(now, &stored);
             rest = &rest[1..];
         }
         self.hear(now, rest);
@@ -200,10 +212,14 @@ impl<F: SpiDevice> Board<F> {
             return self.machine.soc.uart.take_sent(now, out);
         };
         while let Some((byte, rate)) = self.machine.soc.uart.take_sent_byte(now) {
-            if rates_agree(host, rate) {
+            let (chip, host) = (self.chip_end(rate), self.host_end(host));
+            if ends_agree(chip, host) {
                 out.push(byte);
             } else {
-                garble(byte, rate, host, out);
+                let mut sampled = Vec::new();
+                resample(byte, chip, host, &mut sampled);
+                // Adapters hand wrong bytes on as well; drivers count them.
+                out.extend(sampled.iter().map(|it| it.byte));
             }
         }
     }

@@ -32,7 +32,7 @@ use crate::{
     board::{RomImage, Wiring},
     case::{self, CaseBoard, CaseError, LoadedBoard},
     fault::board::ServedBoard,
-    persist::BoardStore,
+    persist::{BoardFiles, BoardStore},
     transport::{
         control::ControlSocket,
         fronts::Fronts,
@@ -137,6 +137,9 @@ struct BoardArgs {
     /// Keep the flash in this image file (beside it IMAGE.state, and IMAGE.efuses once any is burned).
     #[arg(long)]
     flash: Option<PathBuf>,
+    /// Keep the flash on the board's second set of pins in this image file, in the same way.
+    #[arg(long, value_name = "FILE")]
+    flash2: Option<PathBuf>,
     /// Run your own dump of the mask ROM (448 KiB raw, or ELF) in place of the native one. An
     /// experiment: nothing but its loading and reset could be tried without a dump.
     #[arg(long, value_name = "FILE")]
@@ -279,8 +282,13 @@ impl BoardArgs {
     /// The board, its flash in the image file if there is one.
     fn build(&self) -> Result<(CaseBoard, Option<BoardStore>), CliError> {
         let mut board = self.load()?.into_board()?;
-        let store =
-            self.flash.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
+        let files = BoardFiles {
+            flash: self.flash.as_deref(),
+            second_flash: self.flash2.as_deref(),
+            raw_efuses: None,
+        };
+        let is_kept = files.flash.or(files.second_flash).is_some();
+        let store = is_kept.then(|| BoardStore::open_files(files, &mut board)).transpose()?;
         if let Some(path) = &self.rom {
             let bytes = std::fs::read(path)
                 .map_err(|cause| CliError::RomFile { path: path.clone(), cause })?;

@@ -13,16 +13,18 @@ use crate::{
     board::ControlLines,
     case::{Faults, Level, StrapValue, SupplyMillivolts},
     fault::{
-        board::ServedBoard,
+        board::{ServedBoard, ServedSnapshot},
         plan::{FaultPlan, PlanError},
     },
-    flash::{FlashState, Pins},
+    flash::Pins,
     time::Instant,
     trace::Entry,
 };
 
 /// Entries of the trace in one answer.
 const TRACE_MAX: usize = 5_000;
+/// Longest name of a snapshot.
+const NAME_BYTES_MAX: usize = 256;
 /// Snapshots that a board may have at a time.
 const SNAPSHOTS_MAX: usize = 64;
 
@@ -38,8 +40,11 @@ pub const HELP: &str = r#"Control socket: one JSON object a line, one in answer 
   {"do":"faults","set":{"program-lost":true}}   keys of [faults] in a board file; {} for none
   {"do":"plan","set":{"seed":1,"board":[{"fault":"reset","after":{"transactions":9}}]}}   a fault plan
   {"do":"fault-counts"}                 what the plan's faults did
-  {"do":"snapshot","name":"a"}          {"do":"restore","name":"a"}: what the flash
-                                        keeps without power, in memory; RAM and processor go on
+  {"do":"snapshot","name":"a"}          the whole board at this instant, in memory: flash, RAM,
+                                        processor, UART, SPI, eFuses, pins, virtual time
+  {"do":"restore","name":"a"}           back to it, bit for bit; with "only":"flash" what the flash
+                                        keeps without power, while RAM and processor go on
+  {"do":"snapshots"}                    their names; {"do":"forget","name":"a"} drops one
   {"do":"trace","last":20}              newest entries, 5000 at most
   {"do":"boards"}                       names (farm); a farm wants "board":"NAME" elsewhere"#;
 
@@ -91,13 +96,23 @@ pub enum Request {
     },
     /// What the faults of the plan did.
     FaultCounts {},
-    /// Keeps what the flash holds under a name, in memory.
+    /// Keeps the whole board as it is under a name, in memory.
     Snapshot {
         /// The name.
         name: String,
     },
-    /// Gives the flash back what it held, with a power cycle of it.
+    /// Puts the board back to what it was.
     Restore {
+        /// The name.
+        name: String,
+        /// Not all of it.
+        #[serde(default)]
+        only: Scope,
+    },
+    /// Names the snapshots.
+    Snapshots {},
+    /// Drops a snapshot.
+    Forget {
         /// The name.
         name: String,
     },
@@ -107,6 +122,17 @@ pub enum Request {
         #[serde(default = "some_entries")]
         last: usize,
     },
+}
+
+/// What a snapshot gives back.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize)]
+#[serde(rename_all = "kebab-case")]
+pub enum Scope {
+    /// The whole board, its time included.
+    #[default]
+    Board,
+    /// What the flash keeps without power, with a power cycle of it; the rest goes on.
+    Flash,
 }
 
 const fn some_entries() -> usize {
@@ -126,6 +152,9 @@ pub enum ControlError {
     /// A fault plan that cannot be used.
     #[error(transparent)]
     Plan(#[from] PlanError),
+    /// A name that is a text.
+    #[error("the name of a snapshot has at most {NAME_BYTES_MAX} bytes")]
+    LongName,
     /// Too many snapshots.
     #[error("a board keeps at most {SNAPSHOTS_MAX} snapshots")]
     TooMany,
@@ -137,7 +166,7 @@ pub enum ControlError {
 /// What control keeps for one board.
 #[derive(Debug, Default)]
 pub struct Control {
-    snapshots: BTreeMap<String, FlashState>,
+    snapshots: BTreeMap<String, ServedSnapshot>,
 }
 
 impl Control {
@@ -190,12 +219,25 @@ impl Control {
                 if self.snapshots.len() >= SNAPSHOTS_MAX && !self.snapshots.contains_key(&name) {
                     return Err(ControlError::TooMany);
                 }
-                self.snapshots.insert(name, board.flash().nor().snapshot());
+                if name.len() > NAME_BYTES_MAX {
+                    return Err(ControlError::LongName);
+                }
+                self.snapshots.insert(name, board.snapshot());
             }
-            Request::Restore { name } => {
-                let state = self.snapshots.get(&name).cloned();
-                let state = state.ok_or(ControlError::NoSnapshot(name))?;
-                board.flash_mut().nor_mut().restore(state, now)?;
+            Request::Restore { name, only } => {
+                let snapshot = self.snapshots.get(&name).ok_or(ControlError::NoSnapshot(name))?;
+                match only {
+                    Scope::Board => board.restore(snapshot),
+                    Scope::Flash => {
+                        board.flash_mut().nor_mut().restore(snapshot.flash_state(), now)?;
+                    }
+                }
+            }
+            Request::Snapshots {} => {
+                return Ok(json!({ "snapshots": self.snapshots.keys().collect::<Vec<_>>() }));
+            }
+            Request::Forget { name } => {
+                self.snapshots.remove(&name).ok_or(ControlError::NoSnapshot(name))?;
             }
         }
         Ok(json!({}))
@@ -282,6 +324,38 @@ mod tests {
     }
 
     #[test]
+    fn a_snapshot_is_the_whole_board_and_can_be_the_flash_alone() {
+        let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
+        let mut control = Control::default();
+        let mut ask = |board: &mut ServedBoard, line: &str| ask(board, &mut control, line);
+        let start = board.now();
+        assert_eq!(ask(&mut board, r#"{"do":"snapshot","name":"a"}"#)["ok"], true);
+        board.flash_mut().nor_mut().load_image(0, &[0]);
+        let later = start + crate::time::Duration::from_millis(700);
+        board.set_lines(later, ControlLines { dtr: false, rts: true });
+        assert_eq!(board.mode(), Mode::Held);
+        let only = r#"{"do":"restore","name":"a","only":"flash"}"#;
+        assert_eq!(ask(&mut board, only)["ok"], true);
+        let mut cell = [0];
+        board.flash().nor().read_cells(0, &mut cell);
+        assert_eq!((cell, board.mode()), ([0xFF], Mode::Held), "the chip goes on");
+        assert_eq!(ask(&mut board, r#"{"do":"restore","name":"a"}"#)["ok"], true);
+        assert_eq!((board.mode(), board.now()), (Mode::WaitingForSync, start));
+        assert_eq!(ask(&mut board, r#"{"do":"snapshots"}"#)["snapshots"], json!(["a"]));
+        assert_eq!(ask(&mut board, r#"{"do":"forget","name":"a"}"#)["ok"], true);
+        let gone = ask(&mut board, r#"{"do":"restore","name":"a"}"#);
+        assert_eq!(gone["error"], "no snapshot is named \"a\"");
+        for number in 0..SNAPSHOTS_MAX {
+            let line = json!({ "do": "snapshot", "name": number.to_string() }).to_string();
+            assert_eq!(ask(&mut board, &line)["ok"], true);
+        }
+        let many = ask(&mut board, r#"{"do":"snapshot","name":"one more"}"#);
+        assert!(many["error"].as_str().is_some_and(|text| text.contains("at most 64")), "{many}");
+        let long = json!({ "do": "snapshot", "name": "x".repeat(300) }).to_string();
+        assert_eq!(ask(&mut board, &long)["ok"], false);
+    }
+
+    #[test]
     fn nonsense_is_refused_in_words_and_changes_nothing() {
         let mut board = ServedBoard::new(LoadedBoard::with_part("W25Q32JV").into_board().unwrap());
         let mut control = Control::default();
@@ -306,7 +380,10 @@ mod tests {
 
     /// What the fuzzer puts together: keys and values that requests have, and any text.
     fn piece() -> impl Strategy<Value = String> {
-        const KNOWN: [&str; 40] = [
+        const KNOWN: [&str; 43] = [
+            "snapshots",
+            "forget",
+            "only",
             "status",
             "reset",
             "power",

@@ -7,8 +7,9 @@
 //! to the disk when the store is dropped.
 
 mod board;
+mod efuses;
 
-pub use board::BoardStore;
+pub use board::{BoardFiles, BoardStore};
 
 use std::{
     collections::BTreeMap,
@@ -88,6 +89,12 @@ pub enum PersistError {
         bytes: u64,
         /// The part's capacity in bytes.
         capacity: u32,
+    },
+    /// There is nothing to be kept in the file.
+    #[error("{}: the board has no second flash ([second-flash] in its file)", path.display())]
+    NoSecond {
+        /// The file.
+        path: PathBuf,
     },
     /// The state file is damaged or of another part.
     #[error("{}: {problem}", path.display())]

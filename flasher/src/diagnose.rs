@@ -43,6 +43,10 @@ pub struct Evidence {
     pub strap_vdd_1v8: bool,
     /// The lowest supply, in millivolts, that any of the parts is made for.
     pub supply_min_mv: Option<u16>,
+    /// While SRP0 is set, a register did not take a changed bit in its volatile copy; none if that was
+    /// not tried.
+    #[serde(skip)]
+    pub pin_refused: Option<bool>,
     /// A register took a changed bit, in its volatile copy and for a moment only; none if that was
     /// not tried or the part has no volatile copy.
     pub registers_writable: Option<bool>,
@@ -167,6 +171,13 @@ pub enum Finding {
         /// Both: for good.
         for_ever: bool,
     },
+    /// SRP0 alone is set: WP# decides whether the registers take writes.
+    LockObeysPin {
+        /// The part.
+        part: String,
+        /// They ignored one, so the pin is low (or the supply is).
+        refused: bool,
+    },
     /// What the flash holds instead of the file.
     Holds {
         /// How it relates to the file.
@@ -213,6 +224,10 @@ pub enum Finding {
 pub enum Remedy {
     /// `flasher protect clear`.
     ProtectClear,
+    /// The same, and it works only while WP# of the flash is high.
+    ProtectClearIfPinHigh,
+    /// WP# of the flash is low; pulled up, `flasher protect clear` works.
+    RaiseWriteProtectPin,
     /// `flasher protect clear --search ADDRESS`, or the status write of the threads.
     StatusRewrite,
     /// Nothing can be done about the registers.
@@ -243,6 +258,8 @@ pub enum Open {
     HiddenMechanism,
     /// Whether SRP1 ends with the next power cycle on this lot.
     LockDuration,
+    /// The level of WP#, which the wire does not show.
+    WriteProtectPin,
     /// Supply or data line.
     SupplyOrLine,
     /// A wire, a solder joint, or pins that something else uses.

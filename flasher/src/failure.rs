@@ -212,6 +212,9 @@ impl Failure {
             Self::Erase(EraseError::Refused { .. }) => Some("`flasher doctor` looks for the cause"),
             Self::UnsupportedPart(_) => Some(Remedy::OtherProgrammer.text()),
             Self::Explained { diagnosis, .. } => Some(diagnosis.remedy.text()),
+            Self::Change(ChangeError::NotTaken { obeys_pin: true, .. }) => {
+                Some(Remedy::RaiseWriteProtectPin.text())
+            }
             Self::Status(StatusError::NotReached { .. })
             | Self::Change(ChangeError::NotTaken { .. }) => Some(
                 "the registers may be locked by SRP0 with WP# low, or the supply is too low; \

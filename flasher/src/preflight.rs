@@ -26,7 +26,9 @@ use spi_nor::part::Part;
 
 use crate::{
     identity::{Identity, ROM_READS_SECOND},
-    protect::{Protected, Registers, after_rom_unlock, decode, has_block_register, locked},
+    protect::{
+        Protected, Registers, after_rom_unlock, decode, has_block_register, locked, obeys_pin,
+    },
     session::{Cause, Session, SessionError},
     spi::{Instruction, STATUS_WEL, opcode},
 };
@@ -59,6 +61,8 @@ pub struct PartState {
     pub locked_ranges: Vec<Range<u32>>,
     /// SRP1 is set, so the registers are locked; true: SRP0 as well, which is for good.
     pub registers_locked: Option<bool>,
+    /// SRP0 alone is set: the registers take writes only while WP# is high, which nothing shows.
+    pub lock_obeys_pin: bool,
     /// Bits that decide and are 1, by name.
     pub bits: Vec<String>,
     /// The ranges to be changed that are protected then.
@@ -204,6 +208,7 @@ impl Session {
         Ok(PartState {
             part: part.name.clone(),
             registers_locked: locked(part, &registers),
+            lock_obeys_pin: obeys_pin(part, &registers),
             bits: deciding_bits(part, &registers),
             registers,
             now,

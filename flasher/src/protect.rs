@@ -36,7 +36,7 @@ mod search;
 
 pub(crate) use change::is_volatile;
 pub use change::{ChangeError, ChangeReport, Trial, TrialOutcome};
-pub use forms::{PlanError, RegisterChange, WritePlan, locked, plan_write};
+pub use forms::{PlanError, RegisterChange, WritePlan, locked, obeys_pin, plan_write};
 pub use journal::{Journal, KeepJournal, LockChange};
 pub use loader::{Guard, GuardReport, after_rom_unlock};
 pub use locks::{BlockLocks, has_block_register};

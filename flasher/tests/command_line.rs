@@ -302,3 +302,19 @@ fn what_is_no_protection_is_not_blamed_on_it() {
         }
     }
 }
+
+/// SRP0 set and WP# low, of which the wire shows the bit alone.
+#[test]
+fn a_lock_by_the_pin_is_told_before_the_cure_and_when_it_was_refused() {
+    const BOARD: &str = "virtual:esptool-220/not-helped";
+    let folder = tempfile::tempdir().unwrap();
+    let journal = folder.path().join("old.json").display().to_string();
+    let doctor = output(&["-p", BOARD, "doctor"]);
+    assert!(doctor.contains("SRP0 is set") && doctor.contains("GPIO10"), "{doctor}");
+    let status = output(&["-p", BOARD, "protect", "status"]);
+    assert!(status.contains("only while WP# is high"), "{status}");
+    let clear = ["-p", BOARD, "protect", "clear", "--no-trial", "--journal", &journal];
+    let assert = flasher(&clear).assert().failure();
+    let said = String::from_utf8(assert.get_output().stderr.clone()).unwrap();
+    assert!(said.contains("pull WP# of the flash up") && said.contains("GPIO10"), "{said}");
+}

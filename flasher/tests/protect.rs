@@ -4,13 +4,17 @@
 
 use std::sync::{Arc, Mutex};
 
-use esp32_emulator::{case::CaseBoard, flash::NorFlash};
+use esp32_emulator::{
+    case::CaseBoard,
+    flash::{NorFlash, Pins},
+};
 use esp32_flasher::{
     chip::Chip,
+    diagnose::{Open, Remedy, decide},
     identity::Identity,
     port::virtual_board::{VirtualPort, board},
     preflight::Changer,
-    protect::{ChangeError, Journal, choices_of_all},
+    protect::{ChangeError, Journal, Protected, Trial, choices_of_all},
     reset::ResetStrategy,
     session::Session,
     status::Persistence,
@@ -155,4 +159,32 @@ fn parts_that_share_an_id_are_listed_with_what_tells_them_apart() {
     assert!(lists.len() > 1, "one of them has individual locks, one has not");
     assert!(lists.iter().any(|list| list.lock_select.as_deref() == Some("WPS")));
     assert!(lists.iter().any(|list| list.lock_units.is_empty()));
+}
+
+/// SRP0 is set and WP# is low on this board; the program sees only the bit.
+#[test]
+fn a_lock_by_the_pin_is_named_before_the_cure_and_when_it_is_refused() {
+    let mut bench = bench("esptool-220/not-helped");
+    let (chip, identity) = (&bench.chip, &bench.identity);
+    let evidence = bench.session.examine(chip, identity, None, None).unwrap();
+    let before = decide(&evidence);
+    assert_eq!(before.remedy, Remedy::ProtectClearIfPinHigh, "{before:?}");
+    assert!(before.open.contains(&Open::WriteProtectPin));
+    let refused = bench.session.clear_protection(identity, Trial::Skip, &mut |_| Ok(()));
+    let error = refused.unwrap_err();
+    assert!(matches!(error, ChangeError::NotTaken { obeys_pin: true, .. }), "{error}");
+    // The doctor's own attempt finds the same.
+    let evidence =
+        bench.session.examine(&bench.chip, &bench.identity, None, Some(SPARE_SECTOR)).unwrap();
+    let after = decide(&evidence);
+    let volatile = !bench.identity.candidates[0].instructions.write_enable_volatile.is_empty();
+    if volatile {
+        assert_eq!(evidence.pin_refused, Some(true));
+        assert_eq!(after.remedy, Remedy::RaiseWriteProtectPin, "{after:?}");
+    }
+    // With the pin pulled up the cure works.
+    let high = Pins { wp_high: true, hold_high: true };
+    bench.board.lock().unwrap().flash_mut().nor_mut().set_pins(high);
+    let done = bench.session.clear_protection(&bench.identity, Trial::Auto, &mut |_| Ok(()));
+    assert_eq!(done.unwrap().unwrap().protected, Protected::Range(0..0));
 }

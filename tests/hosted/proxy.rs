@@ -133,6 +133,41 @@ fn faults_on_the_wire_are_met_and_counted() {
     );
 }
 
+/// A fault plan of the tree.
+fn plan(name: &str) -> String {
+    format!("{}/fixtures/faults/{name}.toml", env!("CARGO_MANIFEST_DIR"))
+}
+
+#[test]
+fn the_line_of_a_fault_plan_is_played_and_other_kinds_are_refused() {
+    for (name, kinds) in
+        [("supply-cut", "[supply]"), ("worn-cells", "[cells]"), ("resets", "[board]")]
+    {
+        let mut proxy = emulator();
+        proxy.args(["proxy", "--part", "W25Q32JV", "--faults", &plan(name)]);
+        let output = proxy.output().expect("it ends by itself");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(3), "{said}");
+        assert!(said.contains(kinds) && said.contains("only [link]"), "{said}");
+    }
+    let mut both = emulator();
+    both.args(["proxy", "--part", "W25Q32JV", "--faults", &plan("noisy-line"), "--flips", "1"]);
+    assert_eq!(both.output().expect("it ends by itself").status.code(), Some(2));
+    let Some(python) = interpreter(ESPTOOL_4_5_1) else { return };
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("plan.toml");
+    let lost = "seed = 4\n[link.to-chip]\nsplits-per-million = 500_000\n\
+                [link.from-chip]\ndisconnects-per-million = 1_000_000\n\
+                disconnect-max-us = 60_000_000\n";
+    fs::write(&file, lost).expect("writable");
+    let options = ["--part", "W25Q32JV", "--faults", file.to_str().expect("UTF-8")];
+    let arguments = ["--before", "no_reset", "--after", "no_reset", "--no-stub", "flash_id"];
+    let output = esptool_behind(&options, &python, &arguments);
+    let said = text(&output);
+    assert!(!output.status.success(), "{said}");
+    assert!(said.contains("times unplugged") && said.contains("cut apart"), "{said}");
+}
+
 #[test]
 fn a_port_that_vanishes_ends_the_proxy_with_words() {
     let folder = tempfile::tempdir().expect("a folder");

@@ -121,6 +121,48 @@ fn esptool_works_on_the_pty_that_is_told_as_qemu_tells_it() {
     assert!(text.contains("Detected flash size: 4MB"), "{text}");
 }
 
+/// What QEMU's documents give for a chip of revision 3 without a MAC.
+fn efuse_image() -> Vec<u8> {
+    let mut bytes = vec![0; 124];
+    (bytes[13], bytes[22]) = (0x80, 0x10);
+    bytes
+}
+
+#[test]
+fn the_efuse_drive_is_read_and_what_is_burned_is_written_through() {
+    let folder = tempfile::tempdir().expect("a folder");
+    fs::write(folder.path().join("flash.bin"), vec![0xFF; 4 << 20]).expect("a file");
+    let file = folder.path().join("efuse.bin");
+    fs::write(&file, efuse_image()).expect("a file");
+    let drive = ["-drive", "file=efuse.bin,if=none,format=raw,id=efuse"];
+    let global = ["-global", "driver=nvram.esp32.efuse,property=drive,value=efuse"];
+    let mut qemu =
+        start(folder.path(), &[&drive[..], &global, &["-nographic", "-serial", "pty"]].concat());
+    let mut line = String::new();
+    let out = qemu.0.stdout.take().expect("piped");
+    BufReader::new(out).read_line(&mut line).expect("it says where");
+    let port = line.split(' ').nth(4).expect("the port").to_owned();
+    {
+        let mut session = connect(&port);
+        // Words 3 and 5 of block 0.
+        for (register, bit) in [(0x3FF5_A00C, 15), (0x3FF5_A014, 20)] {
+            let value = session.read_register(register).expect("a register");
+            assert_eq!(value >> bit & 1, 1, "{register:#x} is {value:#010x}");
+        }
+    }
+    let Some(mut espefuse) = ESPTOOL_4_5_1.espefuse() else { return };
+    espefuse.args(["--chip", "esp32", "--port", &port, "--before", "no_reset"]);
+    espefuse.args(["--do-not-confirm", "burn_bit", "BLOCK3", "5", "200"]);
+    let output = espefuse.output().expect("the interpreter runs");
+    let text = String::from_utf8_lossy(&output.stdout);
+    assert!(text.contains("Successful"), "{text}");
+    let mut wanted = efuse_image();
+    (wanted[28 + 64], wanted[28 + 64 + 25]) = (0x20, 0x01);
+    assert_eq!(fs::read(&file).expect("the file"), wanted);
+    let missing = start(folder.path(), &[&global[..], &["-serial", "pty"]].concat()).0.wait();
+    assert_eq!(missing.expect("a child").code(), Some(2), "no drive has the id");
+}
+
 #[test]
 fn what_it_cannot_do_ends_it_with_words() {
     let folder = tempfile::tempdir().expect("a folder");

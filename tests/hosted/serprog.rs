@@ -11,6 +11,7 @@ use spi_nor::part::RegisterName;
 use crate::{clients, emulator};
 
 mod parts;
+mod set;
 
 /// Where Debian puts it; not in an ordinary user's PATH.
 const FLASHROM: [&str; 2] = ["/usr/sbin/flashrom", "/usr/local/sbin/flashrom"];

@@ -45,8 +45,10 @@ const VERSION: u8 = 1;
 const DTR: u8 = 1;
 /// RTS in a request or a reply.
 const RTS: u8 = 2;
-/// How long a client waits for the emulator's reply before it goes on without.
-const REPLY_TIMEOUT_MS: c_int = 2_000;
+/// How long a client waits for the emulator's reply before it goes on without. An emulator that has
+/// ended refuses at once; one that runs may be seconds late on a loaded machine, and its client must
+/// not give a reset sequence up halfway.
+const REPLY_TIMEOUT_MS: c_int = 10_000;
 /// Longest path plus NUL: the size of `sockaddr_un::sun_path`.
 const PATH_MAX_LEN: usize = 108;
 

@@ -150,6 +150,33 @@ print(*said)
     assert_eq!(emulator.serve(client), "DR -R D- DR --");
 }
 
+/// A loaded machine, a slow disk: the emulator may look seconds late. A client that goes on without
+/// takes the port for one without lines, gives its reset sequence up in the middle, and the late
+/// changes then boot the chip from flash.
+#[test]
+fn an_emulator_that_looks_late_is_waited_for() {
+    let mut emulator = Emulator::new();
+    let script = "
+fd = os.open(sys.argv[1], os.O_RDWR | os.O_NOCTTY)
+modem(fd, termios.TIOCMSET, RTS); said = [name(get(fd))]
+modem(fd, termios.TIOCMSET, DTR); said.append(name(get(fd)))
+print(*said)
+";
+    let Some(client) = emulator.client(script) else { return };
+    wait_for_request(&emulator.socket);
+    // Longer than the two seconds that the library used to wait.
+    std::thread::park_timeout(Duration::from_millis(2_500));
+    assert_eq!(emulator.serve(client), "-R D-");
+    assert_eq!(emulator.log, ["lines 3", "lines 2", "lines 2", "lines 1", "lines 1"]);
+}
+
+/// Until the client has asked for its first line change.
+fn wait_for_request(socket: &UnixDatagram) {
+    let wait = Timespec { tv_sec: 30, tv_nsec: 0 };
+    let mut fds = [PollFd::new(socket, PollFlags::IN)];
+    assert_eq!(poll(&mut fds, Some(&wait)), Ok(1), "the client asks");
+}
+
 #[test]
 fn lines_and_data_keep_their_order() {
     let mut emulator = Emulator::new();

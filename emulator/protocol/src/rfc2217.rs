@@ -4,6 +4,10 @@
 //! of [`crate::telnet`]. A server answers each command with the same command, its code plus 100,
 //! and the value that now holds.
 
+mod client;
+
+pub use client::{Agreement, Client};
+
 use crate::telnet::{Event, OPTION_COM_PORT};
 
 /// What the server adds to the code of a command.

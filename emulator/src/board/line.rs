@@ -1,6 +1,8 @@
 //! The serial line as the two sides see it.
 
-use super::Board;
+use esp_protocol::rfc2217::Format;
+
+use super::{Board, framing::LineEnd};
 use crate::{spi::SpiDevice, time::Instant};
 
 impl<F: SpiDevice> Board<F> {
@@ -8,6 +10,24 @@ impl<F: SpiDevice> Board<F> {
     pub fn set_host_baud(&mut self, now: Instant, rate: Option<u32>) {
         self.advance(now);
         self.host_baud = rate;
+    }
+
+    /// Stores the host's data bits, parity and stop bits; eight, none and one until then. They count
+    /// where the host's rate is known.
+    pub fn set_host_format(&mut self, now: Instant, format: Format) {
+        self.advance(now);
+        self.host_format = format;
+    }
+
+    /// The host's end of the line at `rate` baud.
+    pub(super) fn host_end(&self, rate: u32) -> LineEnd {
+        LineEnd { rate, format: self.host_format }
+    }
+
+    /// The chip's end at `rate` baud. The ROM sets 8N1, and programs that change it are not known.
+    #[expect(clippy::unused_self, reason = "the format would be the UART's")]
+    pub(super) const fn chip_end(&self, rate: u32) -> LineEnd {
+        LineEnd { rate, format: Format::EIGHT_N_ONE }
     }
 
     /// The host's rate, if the transport has one.

@@ -246,3 +246,59 @@ fn a_glitch_on_en_starts_its_rise_anew() {
     let early = &[(0, 0, 1), (100, 1, 0), (121, 0, 0)];
     assert_eq!(after_lines(wiring, early), Mode::WaitingForSync);
 }
+
+/// What a host with such frames hears of an answered `READ_REG`, which it asks for
+/// with eight bits.
+fn heard_with(data_bits: u8, parity: u8) -> Vec<u8> {
+    let mut board = synced_at(115_200);
+    sent_until(&mut board, 1_000);
+    let now = LATER + Duration::from_millis(2_000);
+    board.receive(now, b"\xC0\x00\x0A\x04\0\0\0\0\0\x00\x10\x00\x40\xC0");
+    board.set_host_format(now, Format { data_bits, parity, stop_bits: 1 });
+    sent_until(&mut board, 3_000)
+}
+
+#[test]
+fn a_host_with_other_frames_is_not_understood_and_hears_something_else() {
+    let read_magic = b"\xC0\x00\x0A\x04\0\0\0\0\0\x00\x10\x00\x40\xC0";
+    for (data_bits, parity) in [(7, 1), (7, 3), (6, 1), (5, 2), (8, 2), (8, 5)] {
+        let mut board = synced_at(115_200);
+        sent_until(&mut board, 1_000);
+        let now = LATER + Duration::from_millis(2_000);
+        board.set_host_format(now, Format { data_bits, parity, stop_bits: 1 });
+        board.receive(now, read_magic);
+        sent_until(&mut board, 3_000);
+        // The frame's ends may arrive whole, and the ROM then refuses an unknown command.
+        let read = |entry: &crate::trace::Entry| {
+            matches!(entry.event, Event::Command { opcode: 0x0A, reply: Some((0, 0)) })
+        };
+        assert!(!board.trace().entries().any(read), "{data_bits} bits, parity {parity}");
+        // What arrived may have crashed the loader: a command with other words.
+        board.host_reset(LATER + Duration::from_millis(3_000));
+        board.set_host_format(now, Format::EIGHT_N_ONE);
+        sent_until(&mut board, 3_500);
+        board.receive(LATER + Duration::from_millis(4_000), &[sync_frame(), sync_frame()].concat());
+        let answer = sent_until(&mut board, 5_000);
+        assert!(answer.starts_with(b"\xC0\x01\x08\x04"), "{answer:02x?}");
+    }
+    let whole = heard_with(8, 1);
+    assert!(whole.starts_with(b"\xC0\x01\x0A\x04"));
+    // Seven bits: the last data bit stands where the stop bit is looked for, and is lost.
+    assert_eq!(heard_with(7, 1), whole.iter().map(|byte| byte & 0x7F).collect::<Vec<_>>());
+    // Parity: the stop bit is taken for it, and the driver hands wrong bytes on.
+    assert_eq!(heard_with(8, 3), whole);
+}
+
+/// Two stop bits are a pause, and mark parity is a second stop bit.
+#[test]
+fn frames_that_only_look_different_pass() {
+    for (parity, stop_bits) in [(1, 2), (1, 3), (4, 1)] {
+        let mut board = synced_at(115_200);
+        sent_until(&mut board, 1_000);
+        let now = LATER + Duration::from_millis(2_000);
+        board.set_host_format(now, Format { data_bits: 8, parity, stop_bits });
+        board.receive(now, b"\xC0\x00\x0A\x04\0\0\0\0\0\x00\x10\x00\x40\xC0");
+        let answer = sent_until(&mut board, 3_000);
+        assert!(answer.starts_with(b"\xC0\x01\x0A\x04"), "parity {parity}, stop {stop_bits}");
+    }
+}

@@ -107,6 +107,19 @@ impl BoardFlash {
         &mut self.nor
     }
 
+    /// It takes the place of `before`, as [`NorFlash::replaces`] has it.
+    pub fn replaces(&mut self, before: &Self) {
+        self.nor.replaces(&before.nor);
+        if let (Some(second), Some(before)) = (&mut self.routing.second, &before.routing.second) {
+            second.nor.replaces(&before.nor);
+        }
+    }
+
+    /// The part on the second set of pins, from outside of the board's time.
+    pub fn second_part_mut(&mut self) -> Option<&mut NorFlash> {
+        self.routing.second.as_mut().map(|second| &mut second.nor)
+    }
+
     /// The part on the second set of pins, if the board has one.
     #[must_use]
     pub fn second(&self) -> Option<&NorFlash> {

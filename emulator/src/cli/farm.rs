@@ -16,7 +16,7 @@ use crate::{
     case::{self, CaseError, LoadedBoard, MacAddress},
     control::{Control, answer_text},
     fault::board::ServedBoard,
-    persist::BoardStore,
+    persist::{BoardFiles, BoardStore},
     transport::{
         client_watch::ClientWatch,
         control::ControlSocket,
@@ -36,7 +36,7 @@ pub const HELP: &str = r#"FARM.toml:
   case = "esptool-915"             # or board = "FILE.toml", or part = "NAME"
   hypothesis = "h2"                # optional
   mac = "24:0a:c4:10:00:00"        # of the first; the others count up
-  link = "/tmp/{name}"             # optional, as flash = "{name}.bin"
+  link = "/tmp/{name}"             # optional, as flash = "{name}.bin", flash2
   wiring = "strict-rc"             # optional, as for `emulator serve`
   rfc2217 = "0"                    # optional, as tcp and serprog: PORT or ADDRESS:PORT"#;
 
@@ -65,6 +65,7 @@ struct Entry {
     wiring: Option<String>,
     link: Option<String>,
     flash: Option<String>,
+    flash2: Option<String>,
     rfc2217: Option<String>,
     tcp: Option<String>,
     serprog: Option<String>,
@@ -132,8 +133,11 @@ impl Shelf {
         let (origin, mac) = (loaded.origin.clone(), loaded.file.chip.mac);
         let mut board = loaded.into_board()?;
         let named = |text: &String| PathBuf::from(text.replace("{name}", &name));
-        let image = entry.flash.as_ref().map(named);
-        let store = image.map(|path| BoardStore::open(&path, &mut board)).transpose()?;
+        let images = [&entry.flash, &entry.flash2].map(|text| text.as_ref().map(named));
+        let [flash, second_flash] = images.each_ref().map(Option::as_deref);
+        let files = BoardFiles { flash, second_flash, raw_efuses: None };
+        let is_kept = flash.or(second_flash).is_some();
+        let store = is_kept.then(|| BoardStore::open_files(files, &mut board)).transpose()?;
         let options = Options { pace: Pace::Max, link: entry.link.as_ref().map(named) };
         let mut server =
             Server::open_watched(ServedBoard::new(board), &options, self.watch.as_ref())?;

@@ -5,7 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 
 use super::CliError;
-use crate::fault::{board::ServedBoard, plan::FaultPlan};
+use crate::fault::{
+    board::ServedBoard,
+    plan::{FaultPlan, LinkPlan},
+};
 
 /// What goes wrong on the board.
 #[derive(Debug, Args)]
@@ -26,6 +29,14 @@ impl FaultArgs {
         let mut plan = FaultPlan::load(path)?;
         plan.seed = self.fault_seed.unwrap_or(plan.seed);
         Ok(Some(plan))
+    }
+
+    /// The line's part of the plan with its seed, where only a line can go wrong.
+    pub(super) fn link_plan(&self) -> Result<Option<(LinkPlan, u64)>, CliError> {
+        let Some(path) = &self.faults else { return Ok(None) };
+        let plan = self.plan()?.unwrap_or_default();
+        let link = plan.only_link(&path.display().to_string())?;
+        Ok(Some((link, plan.seed)))
     }
 }
 

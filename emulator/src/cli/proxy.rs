@@ -1,6 +1,7 @@
 //! `emulator proxy`: between any client and any port, recording and, if asked for, damaging.
 
 use std::{
+    fmt::Write as _,
     fs::File,
     io::{self, Write},
     os::unix::net::UnixStream,
@@ -13,7 +14,10 @@ use serde_json::{Value, json};
 
 use crate::{
     case::CaseBoard,
-    fault::link::{LinkCounters, LinkNoise},
+    fault::{
+        link::{LinkCounters, LinkNoise},
+        plan::LinkPlan,
+    },
     time::Duration,
     transcript::{BoardHint, ClockKind, Header, Recorder},
     transport::{
@@ -27,7 +31,7 @@ use crate::{
     },
 };
 
-use super::{BoardArgs, CliError, exec::Exec, stop_on_signals};
+use super::{BoardArgs, CliError, FaultArgs, exec::Exec, stop_on_signals};
 
 pub(super) const HELP: &str = "\
 The client opens the PTY that is printed (or the TCP port of --rfc2217 or --tcp); behind it is the
@@ -40,6 +44,7 @@ becomes the PTY, which then has modem lines, and the proxy ends with the client'
 Examples:
   emulator proxy --to /dev/ttyUSB0 --record session.jsonl -- esptool.py --port {port} flash_id
   emulator proxy --to /dev/ttyUSB0 --link /tmp/board --flips 20 --seed 7
+  emulator proxy --to /dev/ttyUSB0 --link /tmp/board --faults fixtures/faults/pulled-plug.toml
   emulator proxy --to rfc2217://192.168.1.7:4000 --link /tmp/board
   emulator proxy --case esptool-915 --record s.jsonl -- esptool.py --port {port} write_flash 0 app.bin
 
@@ -52,7 +57,7 @@ pub(super) struct Proxy {
     /// The real port: a serial device, a PTY, rfc2217://HOST:PORT, or socket://HOST:PORT (bare
     /// bytes).
     #[arg(long, value_name = "PORT", conflicts_with_all = ["case", "board", "part", "part_file",
-        "hypothesis", "flash", "rom", "pace", "serprog"])]
+        "hypothesis", "flash", "flash2", "rom", "pace", "serprog"])]
     to: Option<String>,
     #[command(flatten)]
     board: BoardArgs,
@@ -64,6 +69,8 @@ pub(super) struct Proxy {
     link: Option<PathBuf>,
     #[command(flatten)]
     noise: NoiseArgs,
+    #[command(flatten)]
+    faults: FaultArgs,
     /// JSON lines instead of text.
     #[arg(long)]
     json: bool,
@@ -80,22 +87,22 @@ pub(super) struct Proxy {
 #[command(next_help_heading = "Faults on the wire, in a million bytes")]
 struct NoiseArgs {
     /// Bytes with one bit the other way.
-    #[arg(long, value_name = "RATE", default_value_t = 0, value_parser = rate())]
+    #[arg(long, value_name = "RATE", conflicts_with = "faults", default_value_t = 0, value_parser = rate())]
     flips: u32,
     /// Bytes lost.
-    #[arg(long, value_name = "RATE", default_value_t = 0, value_parser = rate())]
+    #[arg(long, conflicts_with = "faults", value_name = "RATE", default_value_t = 0, value_parser = rate())]
     drops: u32,
     /// Bytes that come twice.
-    #[arg(long, value_name = "RATE", default_value_t = 0, value_parser = rate())]
+    #[arg(long, conflicts_with = "faults", value_name = "RATE", default_value_t = 0, value_parser = rate())]
     doubles: u32,
     /// Bytes that are late, and all behind them.
-    #[arg(long, value_name = "RATE", default_value_t = 0, value_parser = rate())]
+    #[arg(long, conflicts_with = "faults", value_name = "RATE", default_value_t = 0, value_parser = rate())]
     delays: u32,
     /// So late, at most.
-    #[arg(long, value_name = "MS", default_value_t = 20, value_parser = rate())]
+    #[arg(long, conflicts_with = "faults", value_name = "MS", default_value_t = 20, value_parser = rate())]
     delay_max_ms: u32,
     /// Decides which bytes.
-    #[arg(long, default_value_t = 1)]
+    #[arg(long, conflicts_with = "faults", default_value_t = 1)]
     seed: u64,
 }
 
@@ -104,10 +111,6 @@ fn rate() -> clap::builder::RangedI64ValueParser<u32> {
 }
 
 impl NoiseArgs {
-    fn is_some(&self) -> bool {
-        [self.flips, self.drops, self.doubles, self.delays].into_iter().any(|rate| rate > 0)
-    }
-
     #[allow(clippy::needless_update, reason = "what has no option here does not happen")]
     fn noise(&self) -> LinkNoise {
         LinkNoise {
@@ -121,10 +124,28 @@ impl NoiseArgs {
     }
 }
 
+/// What the line does, whichever way it was asked for.
+#[derive(Debug, Clone, Copy)]
+struct Disturbance {
+    link: LinkPlan,
+    seed: u64,
+}
+
 type Wire<D> = NoisyDevice<Tap<D>>;
 
 impl Proxy {
+    fn disturbance(&self) -> Result<Disturbance, CliError> {
+        if let Some((link, seed)) = self.faults.link_plan()? {
+            return Ok(Disturbance { link, seed });
+        }
+        let noise = self.noise.noise();
+        let link = LinkPlan { to_chip: noise, from_chip: noise };
+        Ok(Disturbance { link, seed: self.noise.seed })
+    }
+
     pub(super) fn run(self, out: &mut dyn Write) -> Result<ExitCode, CliError> {
+        // A plan that cannot be played is told before any port is touched.
+        self.disturbance()?;
         // Before anything that must be cleaned up.
         let stop = if self.client.is_empty() { Some(stop_on_signals()?) } else { None };
         if let Some(name) = &self.to {
@@ -172,7 +193,8 @@ impl Proxy {
             Recorder::new(file, header)
         });
         let tap = Tap::new(device, recorder.transpose()?);
-        let wire = NoisyDevice::new(tap, self.noise.noise(), self.noise.seed);
+        let Disturbance { link, seed } = self.disturbance()?;
+        let wire = NoisyDevice::new(tap, &link, seed);
         let mut server = Server::open(wire, &Options { pace, link: self.link.clone() })?;
         server.on_change(move |wire: &mut Wire<D>| {
             wire.inner_mut().check()?;
@@ -217,23 +239,43 @@ impl Proxy {
         if let Some(path) = &self.record {
             writeln!(out, "emulator: {entries} entries in {}", path.display())?;
         }
-        if self.noise.is_some() {
+        if self.disturbance().is_ok_and(|it| it.link != LinkPlan::default()) {
             for (name, count) in ["to the board", "from the board"].iter().zip(counters) {
-                let LinkCounters { bytes, flips, drops, doubles, delays, .. } = count;
-                writeln!(
-                    out,
-                    "emulator: {bytes} bytes {name}: {flips} flipped, {drops} lost, {doubles} doubled, \
-                     {delays} late"
-                )?;
+                writeln!(out, "emulator: {}", sentence(name, count))?;
             }
         }
         Ok(())
     }
 }
 
+/// What one direction did, in words.
+fn sentence(name: &str, counters: LinkCounters) -> String {
+    let LinkCounters { bytes, flips, drops, doubles, delays, splits, disconnects, wrong_rates } =
+        counters;
+    let mut text = format!(
+        "{bytes} bytes {name}: {flips} flipped, {drops} lost, {doubles} doubled, {delays} late"
+    );
+    // Only a plan asks for these.
+    for (count, what) in [
+        (splits, "cut apart"),
+        (disconnects, "times unplugged"),
+        (wrong_rates, "times at another rate"),
+    ] {
+        if count > 0 {
+            // A string takes everything.
+            let _ = write!(text, ", {count} {what}");
+        }
+    }
+    text
+}
+
 fn counts(counters: LinkCounters) -> Value {
-    let LinkCounters { bytes, flips, drops, doubles, delays, .. } = counters;
-    json!({ "bytes": bytes, "flips": flips, "drops": drops, "doubles": doubles, "delays": delays })
+    let LinkCounters { bytes, flips, drops, doubles, delays, splits, disconnects, wrong_rates } =
+        counters;
+    json!({
+        "bytes": bytes, "flips": flips, "drops": drops, "doubles": doubles, "delays": delays,
+        "splits": splits, "disconnects": disconnects, "wrong_rates": wrong_rates,
+    })
 }
 
 fn header(clock: ClockKind) -> Header {

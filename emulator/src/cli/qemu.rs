@@ -13,7 +13,7 @@ use super::CliError;
 use crate::{
     case::{LoadedBoard, StrapValue},
     fault::board::ServedBoard,
-    persist::{BoardStore, PersistError},
+    persist::{BoardFiles, BoardStore, PersistError},
     transport::{
         server::{Options, Server},
         tcp::listen_address,
@@ -27,9 +27,11 @@ const LINK_NAME: &str = "qemu-system-xtensa";
 pub const HELP: &str = "Taken as by qemu-system-xtensa, for -machine esp32 in download mode:
   -drive file=IMAGE,if=mtd,format=raw   flash of 2, 4, 8, 16 or 32 MiB, written through
   -global driver=esp32.gpio,property=strap_mode,value=0x0f
+  -drive file=EFUSE,if=none,format=raw,id=efuse -global driver=nvram.esp32.efuse,property=drive,value=efuse
+                                        all eFuses as 124 bytes, read and written through
   -serial tcp:[HOST]:PORT,server,nowait   or  -serial pty (also without -serial)
 A link to this program that is named qemu-system-xtensa takes the same options by itself.
-Accepted without effect: drives of another interface, other -global, -nographic -display X -machine esp32 -M esp32 -m SIZE -nic X -net X
+Accepted without effect: drives that nothing names, other -global, -nographic -display X -machine esp32 -M esp32 -m SIZE -nic X -net X
   -monitor X -icount X -d X -D X -no-reboot -S -s. ESP_EMULATOR_PART chooses the part; by default it follows from the
   size of the image.";
 
@@ -37,6 +39,7 @@ Accepted without effect: drives of another interface, other -global, -nographic 
 #[derive(Debug, Clone, PartialEq, Eq)]
 struct Machine {
     image: Option<PathBuf>,
+    efuses: Option<PathBuf>,
     strap: StrapValue,
     serial: Serial,
 }
@@ -113,8 +116,13 @@ impl Machine {
         loaded.file.chip.strap = self.strap;
         let mut board = loaded.into_board()?;
         board.flash_mut().attach_always();
-        let store =
-            self.image.as_deref().map(|path| BoardStore::open(path, &mut board)).transpose()?;
+        let files = BoardFiles {
+            flash: self.image.as_deref(),
+            second_flash: None,
+            raw_efuses: self.efuses.as_deref(),
+        };
+        let is_kept = files.flash.or(files.raw_efuses).is_some();
+        let store = is_kept.then(|| BoardStore::open_files(files, &mut board)).transpose()?;
         let mut server = Server::open(ServedBoard::new(board), &Options::default())?;
         if let Some(store) = store {
             server.on_change(move |board: &mut ServedBoard| {
@@ -142,7 +150,11 @@ fn part_of(bytes: u64, image: Option<&Path>) -> Result<String, QemuError> {
 }
 
 fn parse(options: &[String]) -> Result<Machine, QemuError> {
-    let mut machine = Machine { image: None, strap: StrapValue::FLASH_BOOT, serial: Serial::Pty };
+    let mut machine =
+        Machine { image: None, efuses: None, strap: StrapValue::FLASH_BOOT, serial: Serial::Pty };
+    // Drives of no interface by id, and the id that the eFuses name: the order is free.
+    let mut drives: Vec<(String, PathBuf)> = Vec::new();
+    let mut efuse_drive = None;
     let mut rest = options.iter();
     while let Some(option) = rest.next() {
         let name = option.trim_start_matches('-');
@@ -163,12 +175,17 @@ fn parse(options: &[String]) -> Result<Machine, QemuError> {
                 let file = field(value, "file").ok_or_else(|| wrong(value, "no file"))?;
                 match field(value, "if") {
                     Some("mtd") => machine.image = Some(PathBuf::from(file)),
-                    // Suites hand over eFuses so, for which a board file is the place here.
-                    Some("none") => {}
+                    Some("none") => {
+                        let id = field(value, "id").unwrap_or_default();
+                        drives.push((id.to_owned(), PathBuf::from(file)));
+                    }
                     _ => return Err(wrong(value, "only if=mtd is there")),
                 }
             }
             "global" => {
+                if let Some(id) = efuse_drive_of(value) {
+                    efuse_drive = Some((option.clone(), value.clone(), id.to_owned()));
+                }
                 if let Some(text) = strap_text(value) {
                     machine.strap = strap(text).ok_or_else(|| wrong(value, "no strap value"))?;
                 }
@@ -179,6 +196,12 @@ fn parse(options: &[String]) -> Result<Machine, QemuError> {
             }
             _ => return Err(QemuError::Option(option.clone())),
         }
+    }
+    if let Some((option, value, id)) = efuse_drive {
+        let named = drives.into_iter().find(|(known, _)| *known == id);
+        let problem = "no -drive if=none has this id";
+        let (_, path) = named.ok_or(QemuError::Value { option, value, problem })?;
+        machine.efuses = Some(path);
     }
     Ok(machine)
 }
@@ -192,6 +215,14 @@ fn field<'a>(text: &'a str, key: &str) -> Option<&'a str> {
 fn strap_text(text: &str) -> Option<&str> {
     let short = text.strip_prefix("esp32.gpio.strap_mode=");
     let is_long = field(text, "property") == Some("strap_mode");
+    short.or_else(|| field(text, "value").filter(|_| is_long))
+}
+
+/// The drive of `-global` for the eFuses, long form or short; `None` for other properties.
+fn efuse_drive_of(text: &str) -> Option<&str> {
+    let short = text.strip_prefix("nvram.esp32.efuse.drive=");
+    let is_long = field(text, "driver") == Some("nvram.esp32.efuse")
+        && field(text, "property") == Some("drive");
     short.or_else(|| field(text, "value").filter(|_| is_long))
 }
 
@@ -240,6 +271,23 @@ mod tests {
         let machine = parse(&options("-nographic -M esp32 -serial pty")).unwrap();
         assert_eq!(machine.serial, Serial::Pty);
         assert_eq!(machine.strap, StrapValue::FLASH_BOOT);
+    }
+
+    #[test]
+    fn the_efuse_drive_is_found_by_its_id_in_either_order() {
+        let drive = "-drive file=E.bin,if=none,format=raw,id=efuse";
+        for global in [
+            "-global driver=nvram.esp32.efuse,property=drive,value=efuse",
+            "-global nvram.esp32.efuse.drive=efuse",
+        ] {
+            for text in [format!("{drive} {global}"), format!("{global} {drive}")] {
+                let machine = parse(&options(&text)).unwrap();
+                assert_eq!(machine.efuses, Some(PathBuf::from("E.bin")), "{text}");
+            }
+            let error = parse(&options(global)).unwrap_err().to_string();
+            assert!(error.contains("no -drive if=none has this id"), "{error}");
+        }
+        assert_eq!(parse(&options(drive)).unwrap().efuses, None);
     }
 
     #[test]

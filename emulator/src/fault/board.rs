@@ -2,6 +2,8 @@
 
 use std::ops::{Deref, DerefMut};
 
+use esp_protocol::rfc2217::Format;
+
 use super::{
     bus::{Outage, OutageKind},
     counts::{FaultCounts, FaultKind},
@@ -10,8 +12,9 @@ use super::{
     seat::FaultSeat,
 };
 use crate::{
-    board::{Board, ControlLines},
+    board::{Board, BoardSnapshot, ControlLines},
     case::BoardFlash,
+    flash::FlashState,
     gdb::Target,
     spi::Transaction,
     time::{Duration, Instant},
@@ -22,7 +25,7 @@ use crate::{
 pub type ServedBoard = FaultyBoard<BoardFlash>;
 
 /// Both directions of a bad line.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 struct Line {
     to_chip: NoisyLink,
     from_chip: NoisyLink,
@@ -136,7 +139,37 @@ impl<F: FaultSeat> FaultyBoard<F> {
     }
 }
 
+/// A served board at one instant, with what is under way on a bad line and what its faults have
+/// counted.
+#[derive(Debug)]
+pub struct ServedSnapshot {
+    board: BoardSnapshot<BoardFlash>,
+    line: Option<Line>,
+}
+
+impl ServedSnapshot {
+    /// What the flash keeps without power.
+    #[must_use]
+    pub fn flash_state(&self) -> FlashState {
+        self.board.flash().nor().snapshot()
+    }
+}
+
 impl ServedBoard {
+    /// A copy of everything that decides what happens next.
+    #[must_use]
+    pub fn snapshot(&self) -> ServedSnapshot {
+        ServedSnapshot { board: self.board.snapshot(), line: self.line.clone() }
+    }
+
+    /// Puts the board back to the instant of `snapshot`, its time included. What it holds on a disk
+    /// counts as changed where it differs.
+    pub fn restore(&mut self, snapshot: &ServedSnapshot) {
+        let before = self.board.restore(&snapshot.board);
+        self.board.flash_mut().replaces(&before);
+        self.line.clone_from(&snapshot.line);
+    }
+
     /// Lets go wrong what `plan` says, from now on and in the place of an earlier plan.
     ///
     /// # Errors
@@ -215,12 +248,21 @@ impl<F: FaultSeat> SerialDevice for FaultyBoard<F> {
         self.board.receive_one_by_one();
     }
 
+    fn line_free_at(&self) -> Instant {
+        // A bad line has room for everything.
+        if self.line.is_some() { Instant::ZERO } else { self.board.received_at() }
+    }
+
     fn advance(&mut self, now: Instant) {
         self.board_at(now).advance(now);
     }
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         self.board_at(now).set_host_baud(now, baud);
+    }
+
+    fn set_host_format(&mut self, now: Instant, format: Format) {
+        self.board_at(now).set_host_format(now, format);
     }
 
     fn receive_break(&mut self, now: Instant) {

@@ -54,6 +54,21 @@ pub struct LinkNoise {
     pub wrong_rate_max: Duration,
 }
 
+impl LinkNoise {
+    /// Names and values of the rates.
+    pub(super) fn rates(&self) -> [(&'static str, u32); 7] {
+        [
+            ("flips-per-million", self.flips_per_million),
+            ("drops-per-million", self.drops_per_million),
+            ("doubles-per-million", self.doubles_per_million),
+            ("delays-per-million", self.delays_per_million),
+            ("splits-per-million", self.splits_per_million),
+            ("disconnects-per-million", self.disconnects_per_million),
+            ("wrong-rates-per-million", self.wrong_rates_per_million),
+        ]
+    }
+}
+
 fn micros<'de, D: Deserializer<'de>>(from: D) -> Result<Duration, D::Error> {
     u64::deserialize(from).map(Duration::from_micros)
 }

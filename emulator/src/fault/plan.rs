@@ -332,6 +332,18 @@ pub enum PlanError {
         /// The most that is allowed.
         most: u64,
     },
+    /// Faults behind the line, where there is only the line.
+    #[error(
+        "{origin}: [{}] {} the board itself; only [link] can be played on the wire in front of a \
+         port (a virtual board takes the whole plan: emulator serve --faults)",
+        kinds.join("], ["), if kinds.len() == 1 { "needs" } else { "need" }
+    )]
+    BeyondLink {
+        /// The file.
+        origin: String,
+        /// The tables of the plan.
+        kinds: Vec<&'static str>,
+    },
     /// The part has no such thing.
     #[error("the plan's {key} does not fit the part: {value}")]
     Part {
@@ -371,6 +383,19 @@ impl FaultPlan {
         Ok(plan)
     }
 
+    /// Only the line's part of the plan, which has no other; `origin` names it in messages.
+    ///
+    /// # Errors
+    ///
+    /// [`PlanError::BeyondLink`].
+    pub fn only_link(&self, origin: &str) -> Result<LinkPlan, PlanError> {
+        let kinds = self.kinds_beyond_link();
+        if kinds.is_empty() {
+            return Ok(self.link);
+        }
+        Err(PlanError::BeyondLink { origin: origin.to_owned(), kinds })
+    }
+
     /// The plan as text that [`Self::parse`] reads; for the report of a run.
     #[must_use]
     pub fn to_text(&self) -> String {
@@ -381,6 +406,18 @@ impl FaultPlan {
     #[must_use]
     pub fn disturbs_link(&self) -> bool {
         self.link != LinkPlan::default()
+    }
+
+    /// Kinds of faults in the plan that are not on the line: they need the board itself.
+    #[must_use]
+    pub fn kinds_beyond_link(&self) -> Vec<&'static str> {
+        let kinds = [
+            ("bus", self.bus.is_empty()),
+            ("cells", self.cells.is_empty()),
+            ("supply", self.supply.is_empty()),
+            ("board", self.board.is_empty()),
+        ];
+        kinds.into_iter().filter(|(_, is_empty)| !is_empty).map(|(kind, _)| kind).collect()
     }
 
     /// Whether all values are in their ranges; `origin` names the plan in messages.
@@ -448,20 +485,5 @@ impl FaultPlan {
             }
         }
         Ok(())
-    }
-}
-
-impl LinkNoise {
-    /// Names and values of the rates.
-    fn rates(&self) -> [(&'static str, u32); 7] {
-        [
-            ("flips-per-million", self.flips_per_million),
-            ("drops-per-million", self.drops_per_million),
-            ("doubles-per-million", self.doubles_per_million),
-            ("delays-per-million", self.delays_per_million),
-            ("splits-per-million", self.splits_per_million),
-            ("disconnects-per-million", self.disconnects_per_million),
-            ("wrong-rates-per-million", self.wrong_rates_per_million),
-        ]
     }
 }

@@ -36,6 +36,11 @@ impl DirtyLog {
         }
     }
 
+    /// Numbers of the sectors so far.
+    pub(crate) fn sectors(&self) -> &[u32] {
+        &self.dirty.sectors
+    }
+
     pub(crate) fn registers(&mut self) {
         self.dirty.registers = true;
     }

@@ -231,6 +231,22 @@ impl NorFlash {
         Ok(())
     }
 
+    /// It takes the place of `before`, which whoever keeps the part on a disk has stored: all that
+    /// differs counts as changed, and so does what was not stored yet.
+    pub fn replaces(&mut self, before: &Self) {
+        let sectors = self.state.cells.sectors().zip(before.state.cells.sectors());
+        for ((sector, old), number) in sectors.zip(0..) {
+            // Shared sectors are equal without a look inside.
+            if !std::ptr::eq(sector, old) && sector != old {
+                self.dirty.sector(number);
+            }
+        }
+        for number in before.dirty.sectors() {
+            self.dirty.sector(*number);
+        }
+        self.dirty.registers();
+    }
+
     /// Reads cells as a programmer with clips on the chip would, whatever the part is doing.
     pub fn read_cells(&self, address: u32, into: &mut [u8]) {
         self.state.cells.read(address, into);

@@ -57,7 +57,7 @@ const NEVER: Instant = Instant::from_nanos(u64::MAX);
 const NATIVE_CYCLES: u64 = 20;
 
 /// A running program.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct Guest {
     cpu: Box<Cpu>,
     /// The ROM's own code runs, and nothing natively.

@@ -31,7 +31,7 @@ pub(crate) struct Inflated {
 }
 
 /// The decompressors of a program.
-#[derive(Default)]
+#[derive(Clone, Default)]
 pub(crate) struct Inflaters {
     kept: Vec<(u32, Box<DecompressorOxide>)>,
 }

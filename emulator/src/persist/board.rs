@@ -1,36 +1,31 @@
-//! A board that outlives the process: its flash in an image, burned eFuses beside it.
+//! A board that outlives the process: its flashes in images, burned eFuses in a file.
 //!
 //! `IMAGE.efuses` appears with the first eFuse that a client burns. From then on it is the chip: a
 //! later process takes all its eFuses from there, not from the board file.
 
-use std::{
-    fs, io,
-    path::{Path, PathBuf},
-};
+use std::path::Path;
 
-use serde::{Deserialize, Serialize};
+use super::{ImageStore, PersistError, beside, efuses::EfuseFile};
+use crate::case::CaseBoard;
 
-use super::{ImageStore, PersistError, beside, replace_file};
-use crate::{case::CaseBoard, soc::EfuseCells};
-
-/// Words of block 0, and of the others.
-const WORDS: [usize; 4] = [7, 8, 8, 8];
+/// Files that a board is kept in; all are optional.
+#[derive(Debug, Clone, Copy, Default)]
+pub struct BoardFiles<'a> {
+    /// Image of the flash. Beside it, with `.efuses` at its end, are the eFuses, unless they have a
+    /// file of their own.
+    pub flash: Option<&'a Path>,
+    /// Image of the second flash.
+    pub second_flash: Option<&'a Path>,
+    /// The eFuses as 124 raw bytes (what Espressif's QEMU has as a drive); the file must exist.
+    pub raw_efuses: Option<&'a Path>,
+}
 
 /// Where a board is kept.
 #[derive(Debug)]
 pub struct BoardStore {
-    image: ImageStore,
-    efuse_path: PathBuf,
-}
-
-/// The eFuse file: all words of each block as hex digits, word 0 first, as they are in silicon.
-#[derive(Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct SavedEfuses {
-    block0: Vec<String>,
-    block1: Vec<String>,
-    block2: Vec<String>,
-    block3: Vec<String>,
+    image: Option<ImageStore>,
+    second: Option<ImageStore>,
+    efuses: Option<EfuseFile>,
 }
 
 impl BoardStore {
@@ -41,12 +36,35 @@ impl BoardStore {
     ///
     /// The files cannot be used, or belong to another part.
     pub fn open(path: &Path, board: &mut CaseBoard) -> Result<Self, PersistError> {
-        let image = ImageStore::open(path, board.flash_mut().nor_mut())?;
-        let store = Self { image, efuse_path: beside(path, ".efuses") };
-        if let Some(cells) = store.load_efuses()? {
+        Self::open_files(BoardFiles { flash: Some(path), ..BoardFiles::default() }, board)
+    }
+
+    /// Opens `files` and puts what they hold on `board`; images that are not there are made from the
+    /// board's flashes.
+    ///
+    /// # Errors
+    ///
+    /// The files cannot be used, or belong to another part; the board has no second flash.
+    pub fn open_files(files: BoardFiles<'_>, board: &mut CaseBoard) -> Result<Self, PersistError> {
+        let second = match files.second_flash {
+            Some(path) => {
+                let nor = board.flash_mut().second_part_mut();
+                let nor = nor.ok_or_else(|| PersistError::NoSecond { path: path.to_owned() })?;
+                Some(ImageStore::open(path, nor)?)
+            }
+            None => None,
+        };
+        let open = |path| ImageStore::open(path, board.flash_mut().nor_mut());
+        let image = files.flash.map(open).transpose()?;
+        let efuses = match (files.raw_efuses, files.flash) {
+            (Some(path), _) => Some(EfuseFile::Raw(path.to_owned())),
+            (None, Some(image)) => Some(EfuseFile::Json(beside(image, ".efuses"))),
+            (None, None) => None,
+        };
+        if let Some(cells) = efuses.as_ref().map(EfuseFile::load).transpose()?.flatten() {
             board.set_efuses(cells);
         }
-        Ok(store)
+        Ok(Self { image, second, efuses })
     }
 
     /// Stores what has changed on `board` since the last call.
@@ -55,58 +73,14 @@ impl BoardStore {
     ///
     /// The disk is full or broken.
     pub fn store(&self, board: &mut CaseBoard) -> Result<(), PersistError> {
-        if board.take_unsaved_efuses() {
-            self.save_efuses(board.efuses())?;
+        if let Some(file) = &self.efuses
+            && board.take_unsaved_efuses()
+        {
+            file.save(board.efuses())?;
         }
-        self.image.store(board.flash_mut().nor_mut())
-    }
-
-    fn load_efuses(&self) -> Result<Option<EfuseCells>, PersistError> {
-        let path = &self.efuse_path;
-        let text = match fs::read(path) {
-            Ok(text) => text,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(cause) => return Err(PersistError::Io { path: path.clone(), cause }),
-        };
-        let wrong = |problem| PersistError::State { path: path.clone(), problem };
-        let saved: SavedEfuses =
-            serde_json::from_slice(&text).map_err(|error| wrong(error.to_string()))?;
-        saved.cells().map(Some).map_err(wrong)
-    }
-
-    fn save_efuses(&self, cells: &EfuseCells) -> Result<(), PersistError> {
-        let fail = |cause| PersistError::Io { path: self.efuse_path.clone(), cause };
-        let text = serde_json::to_vec_pretty(&SavedEfuses::of(cells))
-            .map_err(|error| fail(error.into()))?;
-        replace_file(&self.efuse_path, &text).map_err(fail)
-    }
-}
-
-impl SavedEfuses {
-    fn of(cells: &EfuseCells) -> Self {
-        let block = |block: usize| {
-            (0..WORDS[block]).map(|word| format!("{:08x}", cells.word(block, word))).collect()
-        };
-        Self { block0: block(0), block1: block(1), block2: block(2), block3: block(3) }
-    }
-
-    fn cells(&self) -> Result<EfuseCells, String> {
-        let mut cells = EfuseCells::BLANK;
-        let blocks = [&self.block0, &self.block1, &self.block2, &self.block3];
-        for (block, words) in blocks.into_iter().enumerate() {
-            if words.len() != WORDS[block] {
-                return Err(format!(
-                    "block {block} has {} words, not {}",
-                    words.len(),
-                    WORDS[block]
-                ));
-            }
-            for (index, text) in words.iter().enumerate() {
-                let word = u32::from_str_radix(text, 16)
-                    .map_err(|error| format!("block {block}: {text:?}: {error}"))?;
-                cells.set_word(block, index, word);
-            }
+        if let (Some(store), Some(second)) = (&self.second, board.flash_mut().second_part_mut()) {
+            store.store(second)?;
         }
-        Ok(cells)
+        self.image.iter().try_for_each(|image| image.store(board.flash_mut().nor_mut()))
     }
 }

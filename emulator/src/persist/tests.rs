@@ -172,3 +172,40 @@ fn permanent_locks_are_kept_and_volatile_ones_are_not() {
     send(&mut second, &[0x98]);
     assert_eq!(locks(&second), [Some(false), Some(true)]);
 }
+
+#[test]
+fn a_second_flash_has_an_image_of_its_own() {
+    let text = "[flash]\npart = \"W25Q32JV\"\n[second-flash]\npins = \"hspi\"\n\
+                flash = { part = \"GD25Q64C\" }\n";
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = folder.path().join("board.toml");
+    fs::write(&file, text).expect("written");
+    let make = || crate::case::load_file(&file).expect("a board").into_board().expect("a board");
+    let (one, two) = (folder.path().join("one.bin"), folder.path().join("two.bin"));
+    let files = BoardFiles { flash: Some(&one), second_flash: Some(&two), ..BoardFiles::default() };
+    let mut first = make();
+    let store = BoardStore::open_files(files, &mut first).expect("made");
+    let second = first.flash_mut().second_part_mut().expect("it is there");
+    send(second, &[0x06]);
+    send(second, &[0x02, 0x00, 0x20, 0x00, 0x5a]);
+    send(second, &[0x06]);
+    send(second, &[0x01, 0x0c]);
+    store.store(&mut first).expect("stored");
+    // Killed, not closed.
+    std::mem::forget(store);
+    assert_eq!(fs::metadata(&two).expect("there").len(), 8 << 20);
+    assert_eq!(fs::read(&two).expect("there")[0x2000], 0x5a);
+    assert!(fs::read(&one).expect("there").iter().all(|byte| *byte == 0xff));
+    let mut next = make();
+    let only = BoardFiles { second_flash: Some(&two), ..BoardFiles::default() };
+    BoardStore::open_files(only, &mut next).expect("loaded");
+    let second = next.flash().second().expect("it is there");
+    assert_eq!(second.register(RegisterName::Sr1), 0x0c);
+    // Swapped, or for a board without one.
+    let swapped = BoardFiles { second_flash: Some(&one), ..BoardFiles::default() };
+    let error = BoardStore::open_files(swapped, &mut make()).expect_err("another size");
+    assert!(error.to_string().contains("4194304 bytes, but the part has 8388608"), "{error}");
+    let mut single = LoadedBoard::with_part("W25Q32JV").into_board().expect("a board");
+    let error = BoardStore::open_files(only, &mut single).expect_err("none is there");
+    assert!(error.to_string().ends_with("[second-flash] in its file)"), "{error}");
+}

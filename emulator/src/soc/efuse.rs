@@ -129,6 +129,11 @@ impl Efuse {
         std::mem::take(&mut self.unsaved)
     }
 
+    /// It takes the place of `before`; where that differs, or was not saved, it is to be saved.
+    pub fn replaces(&mut self, before: &Self) {
+        self.unsaved |= before.unsaved || self.cells != before.cells;
+    }
+
     /// Reads a register.
     #[must_use]
     pub fn get(&self, offset: u32) -> u32 {

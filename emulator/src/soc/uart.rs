@@ -23,6 +23,8 @@ const RX_FIFO_RESET: u32 = 1 << 17;
 /// Divider that autobaud finds at 115200 with a 40 MHz crystal (XTENSA 4.2), and with 26 MHz.
 const CLKDIV_115200_40M: u32 = 0x0040_015B;
 const CLKDIV_115200_26M: u32 = 0x00B0_00E1;
+/// `UART_ERR_WR_MASK` in `CONF0`.
+const CONF0_ERR_WR_MASK: u32 = 1 << 26;
 /// `UART_DATE` (ROM-FACTS 9.3).
 const DATE: u32 = 0x1512_2500;
 
@@ -220,6 +222,13 @@ impl Uart {
     #[must_use]
     pub fn byte_time(&self) -> Duration {
         self.byte_time
+    }
+
+    /// Whether a byte with a wrong stop bit or parity goes into the FIFO. `UART_ERR_WR_MASK` forbids
+    /// it, and the ROM sets that (XTENSA 4.2).
+    #[must_use]
+    pub fn stores_wrong_bytes(&self) -> bool {
+        self.conf0 & CONF0_ERR_WR_MASK == 0
     }
 
     /// Books `count` bytes from the host on the line from `now` on.

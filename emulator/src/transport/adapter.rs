@@ -27,6 +27,11 @@ impl TransmitBuffer {
         self.waiting.len() < BUFFER_MAX
     }
 
+    /// Whether nothing waits.
+    pub(super) fn is_empty(&self) -> bool {
+        self.waiting.is_empty()
+    }
+
     /// Drops what the line has not taken.
     pub(super) fn discard(&mut self) {
         self.waiting.clear();

@@ -2,6 +2,8 @@
 
 use std::os::fd::BorrowedFd;
 
+use esp_protocol::rfc2217::Format;
+
 use crate::{
     board::{Board, ControlLines, Mode},
     gdb::Target,
@@ -40,6 +42,11 @@ pub trait SerialDevice {
 
     /// The client's line speed, if it is known.
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>);
+
+    /// The client's data bits, parity and stop bits, where the front end knows them.
+    fn set_host_format(&mut self, now: Instant, format: Format) {
+        let _ = (now, format);
+    }
 
     /// Time is wall time: programs notice each byte when it arrives, which costs more.
     fn receive_one_by_one(&mut self) {}
@@ -119,6 +126,10 @@ impl<F: SpiDevice> SerialDevice for Board<F> {
 
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         Self::set_host_baud(self, now, baud);
+    }
+
+    fn set_host_format(&mut self, now: Instant, format: Format) {
+        Self::set_host_format(self, now, format);
     }
 
     fn receive_one_by_one(&mut self) {

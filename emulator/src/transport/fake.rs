@@ -1,6 +1,9 @@
 //! Devices for the tests of the front ends: they prove the plumbing, never the board.
 
-use crate::time::{Duration, Instant};
+use crate::{
+    board::ControlLines,
+    time::{Duration, Instant},
+};
 
 use super::device::SerialDevice;
 
@@ -14,6 +17,8 @@ pub(crate) struct Echo {
     pub(crate) baud: Option<u32>,
     /// Sends one byte with this period for ever.
     pub(crate) chatter: Option<Duration>,
+    /// All states of the control lines, in order.
+    pub(crate) lines: Vec<ControlLines>,
 }
 
 impl SerialDevice for Echo {
@@ -46,5 +51,10 @@ impl SerialDevice for Echo {
     fn set_host_baud(&mut self, now: Instant, baud: Option<u32>) {
         self.advance(now);
         self.baud = baud;
+    }
+
+    fn set_lines(&mut self, now: Instant, lines: ControlLines) {
+        self.advance(now);
+        self.lines.push(lines);
     }
 }

@@ -18,7 +18,7 @@ use super::{
     adapter::TransmitBuffer,
     debugger::DebugServer,
     device::SerialDevice,
-    line::{RawSession, SerialLine},
+    line::{Format, RawSession, SerialLine},
     modem::{ModemRequest, ModemSocket},
     pace::Clock,
     rfc2217::Session,
@@ -46,6 +46,8 @@ pub struct Fronts {
     debugger: Option<DebugServer>,
     /// What the RFC 2217 client set last.
     baud: Option<u32>,
+    /// The same; `None` is 8N1.
+    format: Option<Format>,
     /// What the RFC 2217 client has sent and the line has not taken.
     buffer: TransmitBuffer,
 }
@@ -157,6 +159,11 @@ impl Fronts {
         self.modem.as_mut()?.next_request()
     }
 
+    /// The lines as `request` wants them.
+    pub(crate) fn modem_wanted(&self, request: &ModemRequest) -> ControlLines {
+        self.modem.as_ref().map(|modem| modem.wanted(request)).unwrap_or_default()
+    }
+
     /// The board has the lines of `request`.
     pub(crate) fn modem_answer(&mut self, request: &ModemRequest) {
         if let Some(modem) = &mut self.modem {
@@ -183,13 +190,19 @@ impl Fronts {
     ) -> io::Result<()> {
         if let Some(server) = &mut self.rfc2217 {
             let buffer = Some(&mut self.buffer);
-            let mut line = DeviceLine { device, clock, wall, baud: self.baud, buffer };
+            let (baud, format) = (self.baud, self.format);
+            let mut line = DeviceLine { device, clock, wall, baud, format, buffer };
             line.feed();
             let activity = server.service(&mut line, |_| Session::new(BAUD_AT_CONNECT));
-            self.baud = if activity.disconnected { None } else { line.baud };
+            let gone = activity.disconnected;
+            (self.baud, self.format) = if gone { (None, None) } else { (line.baud, line.format) };
+            if gone {
+                device.set_host_format(device.now(), Format::EIGHT_N_ONE);
+            }
         }
         if let Some(server) = &mut self.raw {
-            let mut line = DeviceLine { device, clock, wall, baud: None, buffer: None };
+            let mut line =
+                DeviceLine { device, clock, wall, baud: None, format: None, buffer: None };
             server.service(&mut line, |_| RawSession::default());
         }
         if let Some(server) = &mut self.serprog {
@@ -223,12 +236,23 @@ struct DeviceLine<'a, D> {
     clock: &'a mut Clock,
     wall: time::Instant,
     baud: Option<u32>,
+    format: Option<Format>,
     /// Of an adapter that has one.
     buffer: Option<&'a mut TransmitBuffer>,
 }
 
 impl<D: SerialDevice> DeviceLine<'_, D> {
+    /// The bytes that follow are framed as the client's; one that cannot set frames has the usual
+    /// ones.
+    fn frame(&mut self) {
+        let format = self.format.unwrap_or(Format::EIGHT_N_ONE);
+        self.device.set_host_format(self.device.now(), format);
+    }
+
     fn feed(&mut self) {
+        if self.buffer.as_ref().is_some_and(|buffer| !buffer.is_empty()) {
+            self.frame();
+        }
         if let Some(buffer) = &mut self.buffer {
             buffer.feed(self.device, self.clock, self.wall, self.baud);
         }
@@ -237,9 +261,11 @@ impl<D: SerialDevice> DeviceLine<'_, D> {
 
 impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
     fn receive(&mut self, bytes: &[u8]) {
-        match &mut self.buffer {
-            Some(buffer) => buffer.send(bytes),
-            None => self.clock.input(self.device, self.wall, self.baud, bytes),
+        if let Some(buffer) = &mut self.buffer {
+            buffer.send(bytes);
+        } else {
+            self.frame();
+            self.clock.input(self.device, self.wall, self.baud, bytes);
         }
         self.feed();
     }
@@ -263,6 +289,12 @@ impl<D: SerialDevice> SerialLine for DeviceLine<'_, D> {
         self.baud = Some(rate);
         let now = self.clock.happens(self.device, self.wall);
         self.device.set_host_baud(now, self.baud);
+    }
+
+    fn set_format(&mut self, format: Format) {
+        self.format = Some(format);
+        let now = self.clock.happens(self.device, self.wall);
+        self.device.set_host_format(now, format);
     }
 
     fn set_break(&mut self, on: bool) {

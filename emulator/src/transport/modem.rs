@@ -37,8 +37,9 @@ const fn to_bits(lines: ControlLines) -> u8 {
 #[derive(Debug)]
 #[must_use = "the client waits until the request is answered"]
 pub struct ModemRequest {
-    /// The lines as they shall be; unchanged where the client only asks.
-    pub lines: ControlLines,
+    /// Bits that shall be set, and those that shall not; none where the client only asks.
+    set: u8,
+    clear: u8,
     from: SocketAddr,
 }
 
@@ -86,16 +87,22 @@ impl ModemSocket {
         for _ in 0..NONSENSE_MAX {
             let (count, from) = self.socket.recv_from(&mut bytes).ok()?;
             if let ([VERSION, set, clear, _], 3) = (bytes, count) {
-                let lines = from_bits((to_bits(self.lines) | set) & !clear);
-                return Some(ModemRequest { lines, from });
+                return Some(ModemRequest { set, clear, from });
             }
         }
         None
     }
 
+    /// The lines as `request` wants them. They begin from what holds now, which may be less than
+    /// when the request came: the lines of a client that has gone have fallen.
+    #[must_use]
+    pub fn wanted(&self, request: &ModemRequest) -> ControlLines {
+        from_bits((to_bits(self.lines) | request.set) & !request.clear)
+    }
+
     /// The board has the lines of `request`; its client goes on.
     pub fn answer(&mut self, request: &ModemRequest) {
-        self.lines = request.lines;
+        self.lines = self.wanted(request);
         // A client that is gone needs no answer.
         let _ = self.socket.send_to_addr(&[VERSION, to_bits(self.lines)], &request.from);
     }
@@ -126,10 +133,11 @@ mod tests {
         let mut ask = |request: [u8; 3]| {
             client.send(&request).unwrap();
             let request = socket.next_request().unwrap();
+            let wanted = socket.wanted(&request);
             socket.answer(&request);
             let mut answer = [0; 2];
             assert_eq!(client.recv(&mut answer).unwrap(), 2);
-            (request.lines, answer)
+            (wanted, answer)
         };
         assert_eq!(ask([1, 3, 0]), (ControlLines { dtr: true, rts: true }, [1, 3]));
         assert_eq!(ask([1, 2, 1]), (ControlLines { dtr: false, rts: true }, [1, 2]));

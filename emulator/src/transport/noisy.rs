@@ -2,10 +2,15 @@
 
 use std::os::fd::BorrowedFd;
 
+use esp_protocol::rfc2217::Format;
+
 use super::device::SerialDevice;
 use crate::{
     board::ControlLines,
-    fault::link::{LinkCounters, LinkNoise, NoisyLink},
+    fault::{
+        link::{LinkCounters, NoisyLink},
+        plan::LinkPlan,
+    },
     spi::Transaction,
     time::Instant,
 };
@@ -19,13 +24,13 @@ pub struct NoisyDevice<D> {
 }
 
 impl<D: SerialDevice> NoisyDevice<D> {
-    /// `noise` in both directions.
+    /// What `plan` has for each direction.
     #[must_use]
-    pub fn new(inner: D, noise: LinkNoise, seed: u64) -> Self {
+    pub fn new(inner: D, plan: &LinkPlan, seed: u64) -> Self {
         Self {
             inner,
-            to_board: NoisyLink::new(noise, seed),
-            from_board: NoisyLink::new(noise, !seed),
+            to_board: NoisyLink::new(plan.to_chip, seed),
+            from_board: NoisyLink::new(plan.from_chip, !seed),
         }
     }
 
@@ -86,6 +91,11 @@ impl<D: SerialDevice> SerialDevice for NoisyDevice<D> {
         self.inner.set_host_baud(now, baud);
     }
 
+    fn set_host_format(&mut self, now: Instant, format: Format) {
+        self.deliver(now);
+        self.inner.set_host_format(now, format);
+    }
+
     fn receive_break(&mut self, now: Instant) {
         self.deliver(now);
         self.inner.receive_break(now);
@@ -108,11 +118,11 @@ impl<D: SerialDevice> SerialDevice for NoisyDevice<D> {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{time::Duration, transport::fake::Echo};
+    use crate::{fault::link::LinkNoise, time::Duration, transport::fake::Echo};
 
     #[test]
     fn a_good_line_is_no_line() {
-        let mut device = NoisyDevice::new(Echo::default(), LinkNoise::default(), 1);
+        let mut device = NoisyDevice::new(Echo::default(), &LinkPlan::default(), 1);
         device.receive(Instant::ZERO, b"hello");
         let mut out = Vec::new();
         device.transmit(Instant::ZERO, &mut out);
@@ -125,7 +135,8 @@ mod tests {
         let late = Duration::from_millis(5);
         let noise =
             LinkNoise { delays_per_million: 1_000_000, delay_max: late, ..LinkNoise::default() };
-        let mut device = NoisyDevice::new(Echo::default(), noise, 3);
+        let plan = LinkPlan { to_chip: noise, from_chip: noise };
+        let mut device = NoisyDevice::new(Echo::default(), &plan, 3);
         device.receive(Instant::ZERO, &[0x55; 8]);
         let mut out = Vec::new();
         let mut steps = 0;
@@ -138,5 +149,17 @@ mod tests {
         assert_eq!(out, [0x55; 8]);
         let counters = device.counters();
         assert!(counters[0].delays == 8 && counters[1].delays > 0, "{counters:?}");
+    }
+
+    #[test]
+    fn each_direction_has_its_own_faults() {
+        let lost = LinkNoise { drops_per_million: 1_000_000, ..LinkNoise::default() };
+        let plan = LinkPlan { from_chip: lost, ..LinkPlan::default() };
+        let mut device = NoisyDevice::new(Echo::default(), &plan, 1);
+        device.receive(Instant::ZERO, b"hello");
+        let mut out = Vec::new();
+        device.transmit(Instant::ZERO, &mut out);
+        assert!(out.is_empty());
+        assert_eq!(device.counters().map(|it| (it.bytes, it.drops)), [(5, 0), (5, 5)]);
     }
 }

@@ -74,6 +74,12 @@ impl Clock {
         now
     }
 
+    /// How its time follows the wall's.
+    #[must_use]
+    pub fn pace(&self) -> Pace {
+        self.pace
+    }
+
     /// Whether time may jump over a wait.
     #[must_use]
     pub fn jumps(&self) -> bool {

@@ -64,6 +64,9 @@ pub struct ClientChange {
     pub opened: bool,
     /// The last client has closed it, and none has come since.
     pub closed: bool,
+    /// There was a moment without any client. Unlike with [`Self::closed`] another may have come
+    /// since.
+    pub left: bool,
 }
 
 impl std::fmt::Debug for PtyPort {
@@ -176,6 +179,7 @@ impl PtyPort {
                 ClientEvent::Close => {
                     self.client_count = self.client_count.saturating_sub(1);
                     change.closed = self.client_count == 0;
+                    change.left |= change.closed;
                 }
             }
         }

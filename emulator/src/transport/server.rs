@@ -20,6 +20,7 @@ use super::{
     device::SerialDevice,
     fronts::Fronts,
     group,
+    line::Format,
     link::Link,
     pace::{Clock, EVENTS_MAX, Pace},
     patience::Patience,
@@ -251,6 +252,10 @@ impl<D: SerialDevice> Server<D> {
     pub fn touch<R>(&mut self, work: impl FnOnce(&mut D, Instant) -> R) -> R {
         let now = self.clock.happens(&self.device, wall_now());
         let result = work(&mut self.device, now);
+        if self.device.now() < now {
+            // Put back to an earlier instant: virtual time goes on from there.
+            self.clock = Clock::start(self.clock.pace(), wall_now(), self.device.now());
+        }
         self.clock.touched(&self.device);
         self.more = true;
         result
@@ -263,11 +268,15 @@ impl<D: SerialDevice> Server<D> {
                 break;
             }
             let Some(request) = self.fronts.modem_request() else { break };
+            // Whoever asks has opened the port before, and whoever had it before him has closed it:
+            // his lines have fallen by then, however late this loop looks.
+            self.see_clients()?;
             // The client waits for its answer, and one turn takes more than a PTY holds.
             self.turn(Input::All)?;
-            self.set_lines(request.lines);
+            let lines = self.fronts.modem_wanted(&request);
+            self.set_lines(lines);
             // A reset begins: where time jumps, the board may have talked for minutes ahead.
-            if request.lines.rts && self.clock.jumps() {
+            if lines.rts && self.clock.jumps() {
                 self.port.discard_output();
             }
             self.turn(Input::None)?;
@@ -351,10 +360,13 @@ impl<D: SerialDevice> Server<D> {
 
     /// Lets clients come and go.
     fn see_clients(&mut self) -> io::Result<()> {
-        if !self.port.service_clients().closed {
+        let change = self.port.service_clients();
+        if change.closed {
+            self.port.forget_client();
+        }
+        if !change.left {
             return Ok(());
         }
-        self.port.forget_client();
         // What is still to be read may be the last words of the old client or the first ones of the
         // next. Answers are never thrown away for it: a stale one is harmless, a lost one is not.
         self.turn(Input::All)?;
@@ -402,6 +414,8 @@ impl<D: SerialDevice> Server<D> {
     /// Gives the device its input and its time; returns its output, with all changes stored.
     fn exchange(&mut self, bytes: &[u8], wall: time::Instant) -> io::Result<Vec<u8>> {
         if !bytes.is_empty() {
+            // The kernel's PTYs know no other frames: they refuse parity and fewer data bits.
+            self.device.set_host_format(self.device.now(), Format::EIGHT_N_ONE);
             self.clock.input(&mut self.device, wall, self.port.baud(), bytes);
         } else if self.port.has_client() && self.device.next_event().is_some() {
             // What comes out meets the client at the rate it has by now.

@@ -5,6 +5,8 @@ use std::{
     os::fd::BorrowedFd,
 };
 
+use esp_protocol::rfc2217::Format;
+
 use super::device::SerialDevice;
 use crate::{
     board::ControlLines,
@@ -151,6 +153,10 @@ impl<D: SerialDevice> SerialDevice for Tap<D> {
             }
         }
         self.inner.set_host_baud(now, baud);
+    }
+
+    fn set_host_format(&mut self, now: Instant, format: Format) {
+        self.inner.set_host_format(now, format);
     }
 
     fn receive_break(&mut self, now: Instant) {

@@ -11,7 +11,8 @@ use crate::{
     identity::Identity,
     preflight::{Changer, Preflight},
     protect::{
-        ChangeError, Protected, Registers, cleared, decode, is_volatile, locked, plan_write,
+        ChangeError, Protected, Registers, cleared, decode, is_volatile, locked, obeys_pin,
+        plan_write,
     },
     session::{Session, SessionError},
     status::Persistence,
@@ -19,6 +20,16 @@ use crate::{
 
 /// Digests of one range that have to be equal.
 const READINGS: u32 = 3;
+
+/// How an attempt of a cure in the volatile registers went.
+struct Cure {
+    /// A sector erased and programmed.
+    works: bool,
+    /// A register changed.
+    taken: bool,
+    /// SRP0 was set, so WP# decides about that.
+    obeys_pin: bool,
+}
 
 impl Session {
     /// Looks at straps, registers, latch and reads. With `probe`, erases and programs that sector
@@ -99,10 +110,11 @@ impl Session {
             },
             _ => None,
         };
-        let cure = match &scratch {
+        let tried = match &scratch {
             Some(scratch) if scratch.refused() => self.try_cure(identity, scratch.sector)?,
             _ => None,
         };
+        let pin = |tried: &Cure| tried.obeys_pin.then_some(!tried.taken);
         Ok(Evidence {
             strap_vdd_1v8: chip.strap_vdd_1v8,
             supply_min_mv: identity.candidates.iter().map(|part| part.supply_mv[0]).min(),
@@ -119,13 +131,14 @@ impl Session {
             differences: None,
             written,
             scratch,
-            cure,
+            cure: tried.as_ref().map(|tried| tried.works),
+            pin_refused: tried.as_ref().and_then(pin),
         })
     }
 
     /// Lifts what the register bits protect in the volatile registers, tries `sector`, and puts the
     /// registers back. Nothing stored changes.
-    fn try_cure(&mut self, identity: &Identity, sector: u32) -> Result<Option<bool>, ReadError> {
+    fn try_cure(&mut self, identity: &Identity, sector: u32) -> Result<Option<Cure>, ReadError> {
         for part in &identity.candidates {
             let now = self.look_twice(|session| session.read_registers(identity, part))?;
             let covers = match decode(part, &now) {
@@ -143,11 +156,17 @@ impl Session {
             }
             let tried = sent.map_err(ReadError::from).and_then(|()| self.try_sector(sector));
             let changed = self.look_twice(|session| session.read_registers(identity, part))?;
+            let taken = plan.changes.iter().any(|change| {
+                let (old, new) = (now.get(change.register), changed.get(change.register));
+                old.zip(new)
+                    .is_some_and(|(old, new)| (old ^ new) & part.write_mask(change.register) != 0)
+            });
             let back = plan_write(part, &identity.candidates, &changed, &now);
             for form in back.map(|plan| plan.forms).unwrap_or_default() {
                 self.send_surely(&form, Persistence::Volatile)?;
             }
-            return tried.map(|scratch| Some(scratch.works()));
+            let obeys_pin = obeys_pin(part, &now);
+            return tried.map(|scratch| Some(Cure { works: scratch.works(), taken, obeys_pin }));
         }
         Ok(None)
     }

@@ -29,6 +29,7 @@ pub fn decide(evidence: &Evidence) -> Diagnosis {
     ];
     let found = rules.into_iter().find_map(|rule| rule(evidence));
     let mut diagnosis = found.unwrap_or_else(|| nothing(evidence));
+    name_pin(&mut diagnosis, evidence);
     if let Some(part) = evidence.rom_enters_qpi.clone() {
         diagnosis.evidence.push(Finding::RomEntersQpi { part });
     }
@@ -42,6 +43,29 @@ pub fn decide(evidence: &Evidence) -> Diagnosis {
 fn conclude(cause: Cause, confidence: Confidence, remedy: Remedy) -> Diagnosis {
     let (evidence, open) = (Vec::new(), Vec::new());
     Diagnosis { cause, confidence, array_open: false, evidence, remedy, open }
+}
+
+/// A register write is part of the remedy, and SRP0 makes it depend on a pin that the wire does not
+/// show: that is said before anybody tries.
+fn name_pin(diagnosis: &mut Diagnosis, evidence: &Evidence) {
+    let by_registers = matches!(diagnosis.remedy, Remedy::ProtectClear | Remedy::StatusRewrite);
+    let state = evidence.parts.iter().find(|state| state.lock_obeys_pin);
+    let Some(state) = state.filter(|_| by_registers) else { return };
+    let refused = evidence.pin_refused == Some(true);
+    let part = state.part.clone();
+    diagnosis.evidence.push(Finding::LockObeysPin { part, refused });
+    if refused {
+        // The pin explains what the failed attempt of a cure left open.
+        diagnosis.confidence = Confidence::High;
+        diagnosis.remedy = Remedy::RaiseWriteProtectPin;
+        return;
+    }
+    if evidence.pin_refused.is_none() {
+        diagnosis.open.push(Open::WriteProtectPin);
+        if diagnosis.remedy == Remedy::ProtectClear {
+            diagnosis.remedy = Remedy::ProtectClearIfPinHigh;
+        }
+    }
 }
 
 /// What does not read twice alike cannot be judged.
@@ -330,6 +354,7 @@ mod tests {
             locked_unit: None,
             locked_ranges: Vec::new(),
             registers_locked: None,
+            lock_obeys_pin: false,
             bits: Vec::new(),
             overlaps: Vec::new(),
         }
@@ -392,6 +417,29 @@ mod tests {
         let diagnosis = decide(&evidence);
         assert_eq!(diagnosis.confidence, Confidence::Medium);
         assert_eq!(diagnosis.open, [Open::WhichPart]);
+    }
+
+    #[test]
+    fn the_pin_is_named_before_a_cure_and_after_one_that_was_refused() {
+        let obeys = PartState { lock_obeys_pin: true, ..state(Protected::Range(0..0x40_0000)) };
+        let mut evidence = Evidence { parts: vec![obeys], ..clean() };
+        let before = decide(&evidence);
+        assert_eq!(before.remedy, Remedy::ProtectClearIfPinHigh);
+        assert!(before.open.contains(&Open::WriteProtectPin), "{before:?}");
+        assert!(before.remedy.text().contains("WP#") && before.remedy.text().contains("GPIO10"));
+        evidence.pin_refused = Some(true);
+        evidence.cure = Some(false);
+        let after = decide(&evidence);
+        assert_eq!(after.remedy, Remedy::RaiseWriteProtectPin);
+        assert_eq!((after.cause, after.confidence), (Cause::RegisterBits, Confidence::High));
+        // The registers took the trial: the pin is high.
+        evidence.pin_refused = Some(false);
+        evidence.cure = Some(true);
+        assert_eq!(decide(&evidence).remedy, Remedy::ProtectClear);
+        // Without a register write in the remedy nothing is said of it.
+        evidence.reads_vary = true;
+        let other = decide(&evidence);
+        assert!(!other.evidence.iter().any(|it| matches!(it, Finding::LockObeysPin { .. })));
     }
 
     #[test]

@@ -95,6 +95,7 @@ impl fmt::Display for Finding {
             Self::RegistersLocked { for_ever: false } => {
                 f.write_str("SRP1 is set: the registers are locked until the next power cycle")
             }
+            Self::LockObeysPin { part, refused } => write_pin(f, part, *refused),
             Self::Holds { pattern, ranges } => {
                 write!(f, "the flash {pattern}")?;
                 write_ranges(f, ranges)
@@ -107,16 +108,7 @@ impl fmt::Display for Finding {
                 write!(f, "sector {sector:#x} erased and did not program")
             }
             Self::SectorWorks { sector } => write!(f, "sector {sector:#x} erased and programmed"),
-            Self::CureTried { sector, works: true } => write!(
-                f,
-                "with the protection lifted in the volatile registers only, sector {sector:#x} \
-                 erased and programmed: the cure works"
-            ),
-            Self::CureTried { sector, works: false } => write!(
-                f,
-                "with the protection lifted in the volatile registers, sector {sector:#x} still \
-                 did not take a write"
-            ),
+            Self::CureTried { sector, works } => write_trial(f, *sector, *works),
             Self::RomEntersQpi { part } => write!(
                 f,
                 "on {part}, 35h enters the four-line mode, so the ROM loader's own write would hang; \
@@ -125,6 +117,37 @@ impl fmt::Display for Finding {
             Self::UnknownPart => f.write_str("the part is not in the catalogue"),
         }
     }
+}
+
+/// How the cure went in the volatile registers.
+fn write_trial(f: &mut fmt::Formatter<'_>, sector: u32, works: bool) -> fmt::Result {
+    if works {
+        return write!(
+            f,
+            "with the protection lifted in the volatile registers only, sector {sector:#x} erased \
+             and programmed: the cure works"
+        );
+    }
+    write!(
+        f,
+        "with the protection lifted in the volatile registers, sector {sector:#x} still did not \
+         take a write"
+    )
+}
+
+/// What SRP0 makes of WP#.
+fn write_pin(f: &mut fmt::Formatter<'_>, part: &str, refused: bool) -> fmt::Result {
+    if refused {
+        return write!(
+            f,
+            "on {part}, SRP0 is set, and the registers ignored a write: WP# of the flash is low"
+        );
+    }
+    write!(
+        f,
+        "on {part}, SRP0 is set: the registers take writes only while WP# of the flash is high, and \
+         the wire does not show that pin"
+    )
 }
 
 fn write_ranges(f: &mut fmt::Formatter<'_>, ranges: &[std::ops::Range<u32>]) -> fmt::Result {
@@ -144,6 +167,14 @@ impl Remedy {
     pub const fn text(self) -> &'static str {
         match self {
             Self::ProtectClear => "flasher protect clear",
+            Self::ProtectClearIfPinHigh => {
+                "flasher protect clear; SRP0 is set, so WP# of the flash may lock the registers: it \
+                 must be high meanwhile (GPIO10, SWP/SD3 on a module)"
+            }
+            Self::RaiseWriteProtectPin => {
+                "pull WP# of the flash up to its supply (GPIO10, SWP/SD3 on a module; look \
+                 for what holds it low), then flasher protect clear"
+            }
             Self::StatusRewrite => {
                 "flasher protect clear --search ADDRESS finds the bit by trying, with a sector whose \
                  content is put back; or flasher status write 0 --burst as people did. Then flash \
@@ -186,6 +217,7 @@ impl fmt::Display for Open {
                  lock register"
             }
             Self::LockDuration => "whether the lock ends with a power cycle on this lot",
+            Self::WriteProtectPin => "whether WP# of the flash is high",
             Self::SupplyOrLine => "whether it is the supply or a data line",
             Self::WhichWire => "whether a wire is bad, or something else uses a flash pin",
             Self::PartRules => "what the part's register bits mean",

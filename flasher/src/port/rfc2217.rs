@@ -4,19 +4,16 @@
 //! A server that answers no line changes (Espressif's `esp_rfc2217_server` plays its own reset
 //! instead) or no purge is waited for once.
 
-mod client;
-
 use std::{
     io::{self, ErrorKind},
     time::Duration,
 };
 
 use esp_protocol::rfc2217::{
-    Command, Control, Format, MODEM_CARRIER, MODEM_CTS, MODEM_DSR, MODEM_RING, PURGE_RECEIVED,
-    PURGE_TRANSMIT,
+    Agreement, Client, Command, Control, Format, MODEM_CARRIER, MODEM_CTS, MODEM_DSR, MODEM_RING,
+    PURGE_RECEIVED, PURGE_TRANSMIT,
 };
 
-use self::client::{Agreement, Client};
 use super::{Lines, Port, PortError, WRITE_STALL_MAX, address::Address, stream::Stream};
 
 /// Data handed over between two looks at the server's flow control.

@@ -9,7 +9,7 @@ use serde::Serialize;
 use spi_nor::part::{BitKind, Part, RegisterName};
 
 use super::{
-    forms::{PlanError, RegisterChange, WritePlan, plan_write},
+    forms::{PlanError, RegisterChange, WritePlan, obeys_pin, plan_write},
     journal::{Journal, KeepJournal, LockChange},
     locks::{has_block_register, lock_opener},
     plan::cleared,
@@ -130,6 +130,8 @@ pub enum ChangeError {
         got: u8,
         /// Only the volatile trial was made.
         trial: bool,
+        /// SRP0 is set: WP# low locks the registers.
+        obeys_pin: bool,
     },
     /// The registers took the value in the trial, and the array still refuses: something else
     /// protects it. The old values are back.
@@ -417,7 +419,8 @@ fn taken(part: &Part, plan: &WritePlan, read: &Registers, trial: bool) -> Result
         let got = read.get(*register).unwrap_or_default();
         if (got ^ new) & part.write_mask(*register) != 0 {
             let (register, wanted) = (*register, *new);
-            return Err(ChangeError::NotTaken { register, wanted, got, trial });
+            let obeys_pin = obeys_pin(part, read);
+            return Err(ChangeError::NotTaken { register, wanted, got, trial, obeys_pin });
         }
     }
     Ok(())

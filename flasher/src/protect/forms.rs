@@ -101,6 +101,15 @@ pub fn locked(part: &Part, now: &Registers) -> Option<bool> {
     is_set(&lock.power_lock_bit).then(|| is_set(&lock.wp_enable_bit))
 }
 
+/// SRP0 alone is set: the registers take writes only while WP# of the flash is high, and the wire
+/// does not show that pin (QUIRKS Q21).
+#[must_use]
+pub fn obeys_pin(part: &Part, now: &Registers) -> bool {
+    let lock = &part.status_lock;
+    let is_set = |name: Option<&str>| name.is_some_and(|name| now.bit(part, name) == Some(1));
+    is_set(lock.wp_enable_bit.as_deref()) && !is_set(lock.power_lock_bit.as_deref())
+}
+
 fn check_one_time(part: &Part, register: RegisterName, old: u8, new: u8) -> Result<(), PlanError> {
     let names = |mask: u8| -> Vec<String> {
         let bits = part.bits().filter(|(at, bit)| {

@@ -148,7 +148,9 @@ impl Session {
                 let (at, wanted) = values.iter().enumerate().find(differs).unwrap_or((0, &0));
                 let got = report.after.values[at].unwrap_or_default();
                 let register = GENERIC[at];
-                return Err(ChangeError::NotTaken { register, wanted: *wanted, got, trial: false });
+                let wanted = *wanted;
+                let (trial, obeys_pin) = (false, false);
+                return Err(ChangeError::NotTaken { register, wanted, got, trial, obeys_pin });
             }
         };
         let as_registers = |status: StatusRegisters| Journal::of_status(identity, status, &values);

@@ -19,21 +19,21 @@ use super::flashrom;
 use crate::emulator;
 
 /// flashrom waits for most of its second a run.
-const THREADS: usize = 12;
+pub(super) const THREADS: usize = 12;
 /// Fewer parts than this mean that the probing itself is broken.
 const KNOWN_MIN: usize = 40;
 
 /// What flashrom says of one part.
 #[derive(Debug, Default)]
-struct Seen {
+pub(super) struct Seen {
     /// Names of the definitions that match, with the size in KiB.
-    names: Vec<(String, u32)>,
+    pub(super) names: Vec<(String, u32)>,
     /// Protection ranges by name, where flashrom has them.
-    ranges: BTreeMap<String, BTreeSet<(u32, u32)>>,
+    pub(super) ranges: BTreeMap<String, BTreeSet<(u32, u32)>>,
 }
 
 /// `(start, length)` of every range that the part's bits can make, as the board decodes them.
-fn decoded(part: &Part) -> BTreeSet<(u32, u32)> {
+pub(super) fn decoded(part: &Part) -> BTreeSet<(u32, u32)> {
     let names = part.protection.bit_names();
     let combinations = 0..1_u32 << names.len();
     let range_of = |combination: u32| {
@@ -45,12 +45,12 @@ fn decoded(part: &Part) -> BTreeSet<(u32, u32)> {
     combinations.map(range_of).map(|range| as_listed(&range)).collect()
 }
 
-fn as_listed(range: &Range<u32>) -> (u32, u32) {
+pub(super) fn as_listed(range: &Range<u32>) -> (u32, u32) {
     if range.start >= range.end { (0, 0) } else { (range.start, range.end - range.start) }
 }
 
 /// Runs flashrom at `programmer`; what it says.
-fn run(programmer: &str, args: &[&str]) -> Option<String> {
+pub(super) fn run(programmer: &str, args: &[&str]) -> Option<String> {
     let output = flashrom()?.args(["-p", programmer]).args(args).output().expect("flashrom runs");
     let mut text = String::from_utf8_lossy(&output.stdout).into_owned();
     text.push_str(&String::from_utf8_lossy(&output.stderr));
@@ -80,7 +80,7 @@ fn ranges(text: &str) -> BTreeSet<(u32, u32)> {
         .collect()
 }
 
-fn look(name: &str) -> Option<Seen> {
+pub(super) fn look(name: &str) -> Option<Seen> {
     let (board, address) = emulator::serve(name, Fronts::listen_serprog);
     let programmer = format!("serprog:ip={address}");
     let mut seen = Seen { names: names(&run(&programmer, &[])?), ..Seen::default() };

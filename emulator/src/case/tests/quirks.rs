@@ -199,11 +199,11 @@ fn faults_take_effect_when_they_are_set_and_end_when_they_are_lifted() {
         board.flash().nor().read_cells(0x1000, &mut cell);
         cell[0]
     };
-    let lost = crate::case::Faults { program_lost: true, ..Default::default() };
+    let lost = Faults { program_lost: true, ..Default::default() };
     board.flash_mut().set_faults(lost);
     send(&mut board, &[Request::Sync, ATTACH, begin(0x400), data(0x42)]);
     assert_eq!(cell(&board), 0xff);
-    board.flash_mut().set_faults(crate::case::Faults::default());
+    board.flash_mut().set_faults(Faults::default());
     send(&mut board, &[begin(0x400), data(0x42)]);
     assert_eq!(cell(&board), 0x42);
 }

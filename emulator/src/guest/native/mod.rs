@@ -59,7 +59,7 @@ pub(crate) enum Exit {
 }
 
 /// What the ROM keeps in its own data, of which programs see only the effects.
-#[derive(Debug)]
+#[derive(Debug, Clone)]
 pub(crate) struct RomState {
     /// Level-1 handlers with their arguments (`ets_isr_attach`).
     pub(crate) handlers: [Option<(u32, u32)>; INTERRUPTS],

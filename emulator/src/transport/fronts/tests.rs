@@ -121,6 +121,32 @@ fn the_rom_answers_over_rfc2217_after_a_reset_by_lines() {
 }
 
 #[test]
+fn frames_of_the_rfc2217_client_count_and_end_with_it() {
+    let bench = Bench::new();
+    let mut stream = connect(bench.rfc2217);
+    // SET-BAUDRATE 115200, SET-DATASIZE 7, SET-PARITY even; then a reset into the loader.
+    stream.write_all(&[255, 250, 44, 1, 0, 1, 0xC2, 0, 255, 240]).unwrap();
+    stream.write_all(&[255, 250, 44, 2, 7, 255, 240, 255, 250, 44, 3, 3, 255, 240]).unwrap();
+    stream.write_all(&[sync(), sync()].concat()).unwrap();
+    // Each change is answered behind what it stood behind; there is no SYNC answer before.
+    stream.write_all(&[255, 250, 44, 12, 2, 255, 240]).unwrap();
+    let mut got = Vec::new();
+    let mut chunk = [0; 4096];
+    while !got.windows(5).any(|window| window == [255, 250, 44, 112, 2]) {
+        let count = stream.read(&mut chunk).unwrap();
+        assert!(count > 0, "the connection ended after {got:02x?}");
+        got.extend_from_slice(&chunk[..count]);
+    }
+    assert!(got.windows(5).any(|window| window == [255, 250, 44, 102, 7]));
+    assert!(!got.windows(3).any(|window| window == [0xC0, 1, 8]), "{got:02x?}");
+    drop(stream);
+    // The next client has the usual frames until it says otherwise.
+    let mut stream = connect(bench.raw);
+    stream.write_all(&[&[0xC0][..], &sync(), &sync()].concat()).unwrap();
+    read_until(&mut stream, &[0xC0, 1, 8]);
+}
+
+#[test]
 fn lines_of_the_preload_library_reset_the_board() {
     let bench = Bench::new();
     let before = bench.resets_count();

@@ -4,25 +4,16 @@
 
 use std::{io, os::fd::BorrowedFd};
 
-use esp_protocol::{
-    rfc2217::{Command, Control, Speaker},
-    telnet::{
-        Decoder, Event, Negotiator, OPTION_BINARY, OPTION_COM_PORT, OPTION_SUPPRESS_GO_AHEAD,
-    },
-};
+use esp_protocol::rfc2217::{Client, Command, Control, Format};
 
 use super::{TcpUpstream, Upstream};
 use crate::board::ControlLines;
-
-/// Telnet's own words that may wait to be sent.
-const ANSWERS_MAX: usize = 0x1_0000;
 
 /// A connection to an RFC 2217 server.
 #[derive(Debug)]
 pub struct Rfc2217Upstream {
     tcp: TcpUpstream,
-    decoder: Decoder,
-    negotiator: Negotiator,
+    client: Client,
 }
 
 impl Rfc2217Upstream {
@@ -32,92 +23,68 @@ impl Rfc2217Upstream {
     ///
     /// Nobody listens there.
     pub fn connect(address: &str, baud: u32) -> io::Result<Self> {
-        let tcp = TcpUpstream::connect(address)?;
-        let options = [OPTION_COM_PORT, OPTION_BINARY, OPTION_SUPPRESS_GO_AHEAD];
-        let mut upstream =
-            Self { tcp, decoder: Decoder::default(), negotiator: Negotiator::new(&options) };
-        let mut wire = Vec::new();
-        upstream.negotiator.ask(OPTION_COM_PORT, true, &mut wire);
-        for option in [OPTION_BINARY, OPTION_SUPPRESS_GO_AHEAD] {
-            upstream.negotiator.ask(option, true, &mut wire);
-            upstream.negotiator.ask(option, false, &mut wire);
-        }
-        for command in [
+        let mut upstream = Self { tcp: TcpUpstream::connect(address)?, client: Client::new() };
+        let Format { data_bits, parity, stop_bits } = Format::EIGHT_N_ONE;
+        upstream.command(&[
             Command::SetBaudRate(baud),
-            Command::SetDataSize(8),
-            Command::SetParity(1),
-            Command::SetStopSize(1),
+            Command::SetDataSize(data_bits),
+            Command::SetParity(parity),
+            Command::SetStopSize(stop_bits),
             Command::SetControl(Control::FlowNone),
-        ] {
-            command.emit(Speaker::Client, &mut wire);
-        }
-        upstream.tcp.write(&wire, &mut Vec::new())?;
+        ])?;
         Ok(upstream)
     }
 
-    /// Takes the server's bytes; data goes to `incoming`, answers to its questions are sent.
-    fn take(&mut self, bytes: &[u8], incoming: &mut Vec<u8>) -> io::Result<()> {
-        let mut rest = bytes;
-        let mut answers = Vec::new();
-        while let Some(event) = self.decoder.next(&mut rest) {
-            match event {
-                Event::Data(data) => incoming.extend_from_slice(data),
-                Event::Negotiate { verb, option } if answers.len() < ANSWERS_MAX => {
-                    self.negotiator.receive(verb, option, &mut answers);
-                }
-                _ => {}
-            }
+    /// Sends what the client has to say; what the server says meanwhile is heard.
+    fn flush(&mut self) -> io::Result<()> {
+        while !self.client.outbox().is_empty() {
+            let mut raw = Vec::new();
+            let wire = self.client.outbox();
+            let count = wire.len();
+            let result = self.tcp.write(wire, &mut raw);
+            self.client.sent(count);
+            self.client.receive(&raw);
+            result?;
         }
-        if answers.is_empty() {
-            return Ok(());
-        }
-        self.send(&answers, incoming)
-    }
-
-    fn send(&mut self, wire: &[u8], incoming: &mut Vec<u8>) -> io::Result<()> {
-        let mut raw = Vec::new();
-        self.tcp.write(wire, &mut raw)?;
-        if raw.is_empty() { Ok(()) } else { self.take(&raw, incoming) }
-    }
-
-    fn command(&mut self, command: &Command) -> io::Result<()> {
-        let (mut wire, mut raw) = (Vec::new(), Vec::new());
-        command.emit(Speaker::Client, &mut wire);
-        self.tcp.write(&wire, &mut raw)?;
-        self.tcp.unread(&raw);
         Ok(())
+    }
+
+    fn command(&mut self, commands: &[Command]) -> io::Result<()> {
+        self.client.command(commands);
+        self.flush()
     }
 }
 
 impl Upstream for Rfc2217Upstream {
     fn write(&mut self, bytes: &[u8], incoming: &mut Vec<u8>) -> io::Result<()> {
-        let mut wire = Vec::new();
-        Event::Data(bytes).emit(&mut wire);
-        self.send(&wire, incoming)
+        self.client.data(bytes);
+        let result = self.flush();
+        incoming.append(self.client.received());
+        result
     }
 
     fn read(&mut self, incoming: &mut Vec<u8>) -> io::Result<()> {
         let mut raw = Vec::new();
         // What came before the end still counts.
         let result = self.tcp.read(&mut raw);
-        self.take(&raw, incoming)?;
+        self.client.receive(&raw);
+        incoming.append(self.client.received());
+        self.flush()?;
         result
     }
 
     fn set_lines(&mut self, lines: ControlLines) -> io::Result<()> {
         let dtr = if lines.dtr { Control::DtrOn } else { Control::DtrOff };
         let rts = if lines.rts { Control::RtsOn } else { Control::RtsOff };
-        self.command(&Command::SetControl(dtr))?;
-        self.command(&Command::SetControl(rts))
+        self.command(&[Command::SetControl(dtr), Command::SetControl(rts)])
     }
 
     fn set_baud(&mut self, rate: u32) -> io::Result<()> {
-        self.command(&Command::SetBaudRate(rate))
+        self.command(&[Command::SetBaudRate(rate)])
     }
 
     fn send_break(&mut self) -> io::Result<()> {
-        self.command(&Command::SetControl(Control::BreakOn))?;
-        self.command(&Command::SetControl(Control::BreakOff))
+        self.command(&[Control::BreakOn, Control::BreakOff].map(Command::SetControl))
     }
 
     fn fd(&self) -> BorrowedFd<'_> {

@@ -17,8 +17,6 @@ const CONNECT_MAX: Duration = Duration::from_secs(5);
 #[derive(Debug)]
 pub struct TcpUpstream {
     stream: TcpStream,
-    /// Read already, and to be read again.
-    unread: Vec<u8>,
 }
 
 impl TcpUpstream {
@@ -34,17 +32,12 @@ impl TcpUpstream {
                 Ok(stream) => {
                     stream.set_nodelay(true)?;
                     stream.set_nonblocking(true)?;
-                    return Ok(Self { stream, unread: Vec::new() });
+                    return Ok(Self { stream });
                 }
                 Err(error) => last = error,
             }
         }
         Err(last)
-    }
-
-    /// Gives back bytes that arrived during a write.
-    pub(super) fn unread(&mut self, bytes: &[u8]) {
-        self.unread.extend_from_slice(bytes);
     }
 }
 
@@ -54,7 +47,6 @@ impl Upstream for TcpUpstream {
     }
 
     fn read(&mut self, incoming: &mut Vec<u8>) -> io::Result<()> {
-        incoming.append(&mut self.unread);
         stream::read(&mut self.stream, incoming)
     }
 

@@ -109,6 +109,12 @@ fn write_state(out: &mut dyn Write, state: &PartState) -> io::Result<()> {
         Some(false) => {
             writeln!(out, "  the registers are locked until the next power cycle (SRP1)")?;
         }
+        None if state.lock_obeys_pin => {
+            writeln!(
+                out,
+                "  the registers take writes only while WP# is high (SRP0; GPIO10, SWP)"
+            )?;
+        }
         None => {}
     }
     if !state.locked_ranges.is_empty() {

@@ -3,7 +3,7 @@
 use proptest::{collection::vec, prelude::*};
 
 use super::*;
-use esp_protocol::rfc2217::Control;
+use crate::rfc2217::Control;
 
 /// IAC SB COM-PORT `payload` IAC SE.
 fn com_port(payload: &[u8]) -> Vec<u8> {

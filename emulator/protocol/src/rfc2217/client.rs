@@ -1,10 +1,8 @@
 //! The client's side of RFC 2217, sans-io: what to send, and what the server's bytes mean.
 
-use esp_protocol::{
-    rfc2217::{Command, PURGE_RECEIVED, Speaker},
-    telnet::{
-        Decoder, Event, Negotiator, OPTION_BINARY, OPTION_COM_PORT, OPTION_SUPPRESS_GO_AHEAD, Verb,
-    },
+use super::{Command, PURGE_RECEIVED, Speaker};
+use crate::telnet::{
+    Decoder, Event, Negotiator, OPTION_BINARY, OPTION_COM_PORT, OPTION_SUPPRESS_GO_AHEAD, Verb,
 };
 
 /// Bytes of the line that may wait to be read; more are lost, as on a line without a reader.
@@ -16,7 +14,7 @@ const OUTBOX_MAX: usize = 0x10_0000;
 
 /// How far the server agrees on the COM-PORT option.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub(super) enum Agreement {
+pub enum Agreement {
     /// It has not said yet.
     #[default]
     Open,
@@ -28,7 +26,7 @@ pub(super) enum Agreement {
 
 /// One connection.
 #[derive(Debug, Clone)]
-pub(super) struct Client {
+pub struct Client {
     decoder: Decoder,
     negotiator: Negotiator,
     agreement: Agreement,
@@ -41,9 +39,16 @@ pub(super) struct Client {
     suspended: bool,
 }
 
+impl Default for Client {
+    fn default() -> Self {
+        Self::new()
+    }
+}
+
 impl Client {
     /// A client that has just connected and asks for a serial port, eight bits both ways.
-    pub(super) fn new() -> Self {
+    #[must_use]
+    pub fn new() -> Self {
         let options = [OPTION_COM_PORT, OPTION_BINARY, OPTION_SUPPRESS_GO_AHEAD];
         let mut client = Self {
             decoder: Decoder::default(),
@@ -65,7 +70,7 @@ impl Client {
     }
 
     /// Takes bytes of the server.
-    pub(super) fn receive(&mut self, mut bytes: &[u8]) {
+    pub fn receive(&mut self, mut bytes: &[u8]) {
         let mut decoder = std::mem::take(&mut self.decoder);
         while let Some(event) = decoder.next(&mut bytes) {
             self.event(event);
@@ -119,12 +124,13 @@ impl Client {
     }
 
     /// Whether the server has agreed on COM-PORT.
-    pub(super) const fn agreement(&self) -> Agreement {
+    #[must_use]
+    pub const fn agreement(&self) -> Agreement {
         self.agreement
     }
 
     /// Queues `commands`; answers to earlier ones are forgotten.
-    pub(super) fn command(&mut self, commands: &[Command]) {
+    pub fn command(&mut self, commands: &[Command]) {
         self.answers.clear();
         for command in commands {
             command.emit(Speaker::Client, &mut self.outbox);
@@ -132,47 +138,52 @@ impl Client {
     }
 
     /// Queues data for the line.
-    pub(super) fn data(&mut self, bytes: &[u8]) {
+    pub fn data(&mut self, bytes: &[u8]) {
         Event::Data(bytes).emit(&mut self.outbox);
     }
 
     /// Answers since the last [`Self::command`].
-    pub(super) fn answers(&self) -> &[Command] {
+    #[must_use]
+    pub fn answers(&self) -> &[Command] {
         &self.answers
     }
 
     /// Bytes for the socket.
-    pub(super) fn outbox(&self) -> &[u8] {
+    #[must_use]
+    pub fn outbox(&self) -> &[u8] {
         &self.outbox
     }
 
     /// The first `count` bytes of [`Self::outbox`] are on their way.
-    pub(super) fn sent(&mut self, count: usize) {
+    pub fn sent(&mut self, count: usize) {
         self.outbox.drain(..count.min(self.outbox.len()));
     }
 
     /// Bytes of the line that nobody has read.
-    pub(super) fn received(&mut self) -> &mut Vec<u8> {
+    pub fn received(&mut self) -> &mut Vec<u8> {
         &mut self.received
     }
 
     /// Whether bytes of the line wait to be read.
-    pub(super) const fn has_received(&self) -> bool {
+    #[must_use]
+    pub const fn has_received(&self) -> bool {
         !self.received.is_empty()
     }
 
     /// The server wants no data now.
-    pub(super) const fn is_suspended(&self) -> bool {
+    #[must_use]
+    pub const fn is_suspended(&self) -> bool {
         self.suspended
     }
 
     /// Inputs of the port, as last told (RFC 2217 NOTIFY-MODEMSTATE).
-    pub(super) const fn modem_state(&self) -> u8 {
+    #[must_use]
+    pub const fn modem_state(&self) -> u8 {
         self.modem_state
     }
 
     /// Line errors since the last call (RFC 2217 NOTIFY-LINESTATE).
-    pub(super) fn take_line_state(&mut self) -> u8 {
+    pub fn take_line_state(&mut self) -> u8 {
         std::mem::take(&mut self.line_state)
     }
 }
