@@ -27,6 +27,7 @@
 //! # Ok::<(), Box<dyn std::error::Error>>(())
 //! ```
 
+mod access;
 pub mod asm;
 mod bus;
 mod call;
@@ -41,6 +42,7 @@ mod insn;
 mod interrupt;
 mod memory;
 mod observe;
+mod path;
 mod rare;
 mod run;
 mod special;
