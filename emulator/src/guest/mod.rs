@@ -19,7 +19,7 @@ pub use probe::{InstructionSink, Pause, Probe};
 pub use profile::{FunctionCount, Profile};
 pub use rom_image::{RomImage, RomImageError};
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use esp_protocol::slip;
 use xtensa::{Cpu, Stop};
@@ -63,6 +63,10 @@ pub(crate) struct Guest {
     rom: RomState,
     state: State,
     line: VecDeque<(Instant, u8)>,
+    /// Bytes that went into `line` and out of it.
+    line_changes: u64,
+    /// What [`Self::next_burst`] found last, and under which conditions.
+    burst: Cell<Option<(Conditions, Option<Instant>)>>,
     /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
     coalescing: usize,
     lost_bytes: u64,
@@ -76,6 +80,15 @@ enum State {
     Running,
     /// Only a received byte changes anything.
     Waiting,
+}
+
+/// What the next burst depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Conditions {
+    line_changes: u64,
+    most: usize,
+    threshold: usize,
+    quiet: Duration,
 }
 
 /// How a program ended.
@@ -135,6 +148,8 @@ impl Guest {
             rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
             state: State::Running,
             line: VecDeque::new(),
+            line_changes: 0,
+            burst: Cell::new(None),
             coalescing: COALESCING,
             lost_bytes: 0,
             instructions: 0,
@@ -160,6 +175,7 @@ impl Guest {
             }
             let due = start + Duration::from_nanos(byte_ns.saturating_mul(count));
             self.line.push_back((due, byte));
+            self.line_changes += 1;
         }
     }
 
@@ -191,6 +207,20 @@ impl Guest {
             State::Waiting if threshold == 1 => self.coalescing,
             State::Waiting | State::Running => threshold,
         };
+        let line_changes = self.line_changes;
+        let conditions = Conditions { line_changes, most, threshold, quiet };
+        if let Some((known, burst)) = self.burst.get()
+            && known == conditions
+        {
+            return burst;
+        }
+        let burst = self.find_burst(conditions);
+        self.burst.set(Some((conditions, burst)));
+        burst
+    }
+
+    fn find_burst(&self, conditions: Conditions) -> Option<Instant> {
+        let Conditions { most, threshold, quiet, .. } = conditions;
         let mut last = self.line.front()?.0;
         for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
             if due > last + quiet {
@@ -245,6 +275,7 @@ impl Guest {
             && due <= machine.now
         {
             self.line.pop_front();
+            self.line_changes += 1;
             machine.soc.uart.push_received(byte);
         }
     }
