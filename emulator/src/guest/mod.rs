@@ -44,11 +44,12 @@ const HANDLER_RETURN: u32 = 0x4000_08A9;
 const TURN: Duration = Duration::from_millis(1);
 /// Bytes on the line that the program has not been given yet; more are lost.
 const LINE_MAX: usize = 1 << 20;
-/// A program that waits and has an interrupt for each byte is given so many at once: half of what
-/// the FIFO holds. Silence ends a group sooner, and so does the end of a SLIP frame, at which a
-/// stub's main loop has something to do. A program that is at work gets each byte in its time: stubs
+/// A program that waits and has an interrupt for each byte is given so many at once: what the FIFO
+/// holds but for room for those that arrive while they are read. Silence ends a group sooner, and so
+/// does the end of a SLIP frame, at which a stub's main loop has something to do. A program that is
+/// at work gets each byte in its time, and one in its interrupt handler at the handler's end: stubs
 /// have little room for frames, and what they drop depends on it.
-const COALESCING: usize = 64;
+const COALESCING: usize = 112;
 /// Later than anything that happens.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// A native function costs about this many instructions in the ROM.
@@ -234,32 +235,44 @@ impl Guest {
         Some(last + quiet)
     }
 
-    /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
-    /// takes longer. `Some` if it was the last.
+    /// Runs one turn: up to a millisecond, or to the next bytes that the program is to notice at once,
+    /// or the next native function that takes longer. `Some` if it was the last.
     pub(crate) fn turn<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
         mut probe: Option<&mut Probe>,
     ) -> Option<GuestEnd> {
-        let burst = self.next_burst(machine);
         if self.state == State::Waiting {
-            let due = burst?;
+            let due = self.next_burst(machine)?;
             self.pass(machine, due);
             self.state = State::Running;
         }
-        if burst.is_some_and(|due| due <= machine.now) {
-            self.take_arrived(machine);
-        }
-        let end = machine.now + TURN;
-        let end = self.next_burst(machine).map_or(end, |due| end.min(due.max(machine.now)));
+        self.take_arrived(machine);
         // At least a little, also where the next bytes are due already.
-        let end = end.max(machine.now + Duration::from_nanos(1));
-        while self.state == State::Running && machine.now < end && !is_paused(probe.as_deref()) {
-            if let Some(last) = self.run_until(machine, probe.as_deref_mut(), end) {
-                return Some(last);
+        let least = machine.now + Duration::from_nanos(1);
+        // An answer that is under way is not held up by what the program does behind it.
+        let sent_at = Some(machine.soc.uart.sent_at()).filter(|sent_at| *sent_at > machine.now);
+        let limit = sent_at.map_or(machine.now + TURN, |sent_at| sent_at.min(machine.now + TURN));
+        while self.state == State::Running && !is_paused(probe.as_deref()) {
+            let end = self.hear_until(machine, limit).max(least);
+            if machine.now >= end {
+                break;
+            }
+            if let Some(end) = self.run_until(machine, probe.as_deref_mut(), end) {
+                return Some(end);
             }
         }
         None
+    }
+
+    /// Takes the bytes that are there; gives the time of the next one, or `last` if that is sooner.
+    /// A handler is not interrupted, so what arrives while it runs is there when it returns.
+    fn hear_until<F>(&mut self, machine: &mut Machine<F>, last: Instant) -> Instant {
+        if self.coalescing > 1 && self.cpu.handler_running().is_some() {
+            return last;
+        }
+        self.take_arrived(machine);
+        self.next_burst(machine).map_or(last, |due| last.min(due.max(machine.now)))
     }
 
     /// The core's clock follows the machine's to `due`.
@@ -270,7 +283,11 @@ impl Guest {
         machine.now = machine.now.max(due);
     }
 
+    /// Takes the bytes that are due, if the receiver notices them.
     fn take_arrived<F>(&mut self, machine: &mut Machine<F>) {
+        if self.next_burst(machine).is_none_or(|due| due > machine.now) {
+            return;
+        }
         while let Some(&(due, byte)) = self.line.front()
             && due <= machine.now
         {
