@@ -6,6 +6,7 @@ use super::{
     step::{Do, Exit, Micro},
     values::Values,
 };
+use crate::cpu::HISTORY;
 
 /// A compiled path.
 #[derive(Debug, Clone)]
@@ -20,6 +21,8 @@ pub(super) struct Path {
     pub(super) ends: [u32; 2],
     /// What was executed.
     pub(super) steps: Box<[Step]>,
+    /// Their addresses, and before them those of the ends of earlier times round.
+    pub(super) addresses: Box<[u32]>,
     /// Another path from the same address.
     pub(super) variant: Option<u32>,
     /// Times that the key did not fit.
@@ -75,8 +78,13 @@ impl Path {
         ends: [u32; 2],
         steps: Vec<Step>,
     ) -> Self {
+        let before = (0..HISTORY).map(|back| {
+            let place = (steps.len() - HISTORY % steps.len().max(1) + back) % steps.len().max(1);
+            steps.get(place).map_or(0, |step| step.pc)
+        });
+        let addresses = before.chain(steps.iter().map(|step| step.pc)).collect();
         let (exits, steps) = (exits.into(), steps.into());
-        Self { key, first, again, exits, ends, steps, variant: None, misses: 0 }
+        Self { key, first, again, exits, ends, steps, addresses, variant: None, misses: 0 }
     }
 }
 

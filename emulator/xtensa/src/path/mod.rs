@@ -276,13 +276,15 @@ fn write_back(exit: &Exit, ar: &mut [u32; 64]) {
 
 /// Notes the last of the `done` instructions of `path`, the first of which was number `start`.
 fn note_history(history: &mut [u32; HISTORY], start: u32, path: &Path, done: u64) {
-    let length = path.steps.len().max(1);
+    let length = path.steps.len().max(1) as u64;
     let noted = usize::try_from(done).unwrap_or(usize::MAX).min(HISTORY);
-    let mut step = usize::try_from(done % length as u64).unwrap_or(0);
-    let mut place = start.wrapping_add(low(done)) as usize;
-    for _ in 0..noted {
-        step = step.checked_sub(1).unwrap_or(length - 1);
-        place = place.wrapping_sub(1);
-        history[place % HISTORY] = path.steps.get(step).map_or(0, |step| step.pc);
-    }
+    // Where the last one is, counted from the circle's second time round at the earliest.
+    let end = HISTORY + usize::try_from(done.wrapping_sub(1) % length).unwrap_or(0) + 1;
+    let Some(last) = path.addresses.get(end - noted..end).filter(|last| !last.is_empty()) else {
+        return;
+    };
+    let first = (start.wrapping_add(low(done)) as usize).wrapping_sub(noted) % HISTORY;
+    let (now, wrapped) = last.split_at(noted.min(HISTORY - first));
+    history[first..first + now.len()].copy_from_slice(now);
+    history[..wrapped.len()].copy_from_slice(wrapped);
 }
