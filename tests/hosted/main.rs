@@ -20,6 +20,8 @@ mod espflash;
 mod exec;
 // Wall time against a device that answers at once.
 mod instant;
+// The device of that comparison.
+mod instant_device;
 // The look-alike of QEMU.
 mod qemu;
 // The flasher through stubs of esptool.

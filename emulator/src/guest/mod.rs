@@ -20,7 +20,7 @@ pub use probe::{InstructionSink, Pause, Probe, Watch, Watchpoint};
 pub use profile::{FunctionCount, Profile};
 pub use rom_image::{RomImage, RomImageError};
 
-use std::collections::VecDeque;
+use std::{cell::Cell, collections::VecDeque};
 
 use esp_protocol::slip;
 use xtensa::{Cpu, Stop};
@@ -46,11 +46,12 @@ const HANDLER_RETURN: u32 = 0x4000_08A9;
 const TURN: Duration = Duration::from_millis(1);
 /// Bytes on the line that the program has not been given yet; more are lost.
 const LINE_MAX: usize = 1 << 20;
-/// A program that waits and has an interrupt for each byte is given so many at once: half of what
-/// the FIFO holds. Silence ends a group sooner, and so does the end of a SLIP frame, at which a
-/// stub's main loop has something to do. A program that is at work gets each byte in its time: stubs
+/// A program that waits and has an interrupt for each byte is given so many at once: what the FIFO
+/// holds but for room for those that arrive while they are read. Silence ends a group sooner, and so
+/// does the end of a SLIP frame, at which a stub's main loop has something to do. A program that is
+/// at work gets each byte in its time, and one in its interrupt handler at the handler's end: stubs
 /// have little room for frames, and what they drop depends on it.
-const COALESCING: usize = 64;
+const COALESCING: usize = 112;
 /// Later than anything that happens.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// A native function costs about this many instructions in the ROM.
@@ -67,6 +68,10 @@ pub(crate) struct Guest {
     line: VecDeque<(Instant, u8)>,
     /// Native functions that have not returned.
     pending: Vec<Pending>,
+    /// Bytes that went into `line` and out of it.
+    line_changes: u64,
+    /// What [`Self::next_burst`] found last, and under which conditions.
+    burst: Cell<Option<(Conditions, Option<Instant>)>>,
     /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
     coalescing: usize,
     lost_bytes: u64,
@@ -80,6 +85,15 @@ enum State {
     Running,
     /// Only a received byte changes anything.
     Waiting,
+}
+
+/// What the next burst depends on.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+struct Conditions {
+    line_changes: u64,
+    most: usize,
+    threshold: usize,
+    quiet: Duration,
 }
 
 /// How a program ended.
@@ -140,6 +154,8 @@ impl Guest {
             state: State::Running,
             line: VecDeque::new(),
             pending: Vec::new(),
+            line_changes: 0,
+            burst: Cell::new(None),
             coalescing: COALESCING,
             lost_bytes: 0,
             instructions: 0,
@@ -165,6 +181,7 @@ impl Guest {
             }
             let due = start + Duration::from_nanos(byte_ns.saturating_mul(count));
             self.line.push_back((due, byte));
+            self.line_changes += 1;
         }
     }
 
@@ -205,6 +222,20 @@ impl Guest {
     ) -> Option<Instant> {
         let (threshold, quiet) = machine.soc.uart.receive_thresholds();
         let most = most(threshold);
+        let line_changes = self.line_changes;
+        let conditions = Conditions { line_changes, most, threshold, quiet };
+        if let Some((known, burst)) = self.burst.get()
+            && known == conditions
+        {
+            return burst;
+        }
+        let burst = self.find_burst(conditions);
+        self.burst.set(Some((conditions, burst)));
+        burst
+    }
+
+    fn find_burst(&self, conditions: Conditions) -> Option<Instant> {
+        let Conditions { most, threshold, quiet, .. } = conditions;
         let mut last = self.line.front()?.0;
         for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
             if due > last + quiet {
@@ -218,41 +249,52 @@ impl Guest {
         Some(last + quiet)
     }
 
-    /// Runs one turn: up to a millisecond, or to the next bytes or the next native function that
-    /// takes longer. `Some` if it was the last.
+    /// Runs one turn: up to a millisecond, or to the next bytes that the program is to notice at once,
+    /// or the next native function that takes longer. `Some` if it was the last.
     pub(crate) fn turn<F: SpiDevice>(
         &mut self,
         machine: &mut Machine<F>,
         mut probe: Option<&mut Probe>,
     ) -> Option<GuestEnd> {
-        let burst = self.next_burst(machine);
         let mut heard = self.heard_until(machine.now);
         if self.state == State::Waiting {
-            let due = burst?;
+            let due = self.next_burst(machine)?;
             self.pass(machine, due);
             self.state = State::Running;
             heard = heard.max(due);
         }
         // What arrives while a native function is at work is given to it in its order.
         let in_native = self.is_in_native();
-        if burst.is_some_and(|due| due <= heard) {
-            self.take_until(machine, heard);
-        }
-        let end = machine.now + TURN;
-        let next = if in_native { None } else { self.next_burst(machine) };
-        let end = next.map_or(end, |due| end.min(due.max(machine.now)));
+        self.take_arrived(machine, heard);
         // At least a little, also where the next bytes are due already.
-        let end = end.max(machine.now + Duration::from_nanos(1));
+        let least = machine.now + Duration::from_nanos(1);
+        // An answer that is under way is not held up by what the program does behind it.
+        let sent_at = Some(machine.soc.uart.sent_at()).filter(|sent_at| *sent_at > machine.now);
+        let limit = sent_at.map_or(machine.now + TURN, |sent_at| sent_at.min(machine.now + TURN));
         while self.state == State::Running
-            && machine.now < end
             && !is_paused(probe.as_deref())
             && self.is_in_native() == in_native
         {
+            let end = if in_native { limit } else { self.hear_until(machine, limit) };
+            let end = end.max(least);
+            if machine.now >= end {
+                break;
+            }
             if let Some(last) = self.run_until(machine, probe.as_deref_mut(), end) {
                 return Some(last);
             }
         }
         None
+    }
+
+    /// Takes the bytes that are there; gives the time of the next one, or `last` if that is sooner.
+    /// A handler is not interrupted, so what arrives while it runs is there when it returns.
+    fn hear_until<F>(&mut self, machine: &mut Machine<F>, last: Instant) -> Instant {
+        if self.coalescing > 1 && self.cpu.handler_running().is_some() {
+            return last;
+        }
+        self.take_arrived(machine, machine.now);
+        self.next_burst(machine).map_or(last, |due| last.min(due.max(machine.now)))
     }
 
     /// The core's clock follows the machine's to `due`.
@@ -263,12 +305,20 @@ impl Guest {
         machine.now = machine.now.max(due);
     }
 
+    /// Takes the bytes that have arrived by `until`, if the receiver notices them.
+    fn take_arrived<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
+        if self.next_burst(machine).is_some_and(|due| due <= until) {
+            self.take_until(machine, until);
+        }
+    }
+
     /// The FIFO gets the bytes that have arrived by `until`.
     fn take_until<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
         while let Some(&(due, byte)) = self.line.front()
             && due <= until
         {
             self.line.pop_front();
+            self.line_changes += 1;
             if machine.soc.uart.push_received(byte) {
                 let what = "the receive FIFO is full: bytes are lost".to_owned();
                 machine.trace.push(due, Event::Note { what });

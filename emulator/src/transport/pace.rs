@@ -23,6 +23,18 @@ pub(super) const EVENTS_MAX: usize = 100_000;
 /// Pauses of the client that are shorter are scheduling noise and do not count at [`Pace::Max`].
 const PAUSE_MIN: time::Duration = time::Duration::from_millis(20);
 
+/// What is to be done after a run of the device.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Next {
+    /// Nothing is due.
+    Nothing,
+    /// An answer is complete: to be sent, and the device goes on before it hears anything new. So
+    /// when the client reads it changes nothing.
+    Answer,
+    /// Too much is due for one turn.
+    More,
+}
+
 /// Ties a device's time to the wall clock, which it is told and never reads.
 #[derive(Debug, Clone, Copy)]
 pub struct Clock {
@@ -99,13 +111,13 @@ impl Clock {
         }
     }
 
-    /// Lets the device do what is due, and collects its output. Returns whether more is due at once.
+    /// Lets the device do what is due, and collects its output: what came next.
     pub fn run<D: SerialDevice + ?Sized>(
         &mut self,
         device: &mut D,
         wall: time::Instant,
         out: &mut Vec<u8>,
-    ) -> bool {
+    ) -> Next {
         self.run_events(device, wall, out, EVENTS_MAX)
     }
 
@@ -116,16 +128,21 @@ impl Clock {
         wall: time::Instant,
         out: &mut Vec<u8>,
         events_max: usize,
-    ) -> bool {
+    ) -> Next {
         let limit = match self.pace {
             Pace::Real => self.at(wall),
             Pace::Max => (self.last_input + device.jump_max()).max(self.at(wall)),
         };
-        let mut more = false;
+        let mut next = Next::Nothing;
         for count in 0.. {
             let Some(due) = device.next_event().filter(|due| *due <= limit) else { break };
             if count == events_max || out.len() >= OUTPUT_MAX {
-                more = true;
+                next = Next::More;
+                break;
+            }
+            // The client gets its answer now, and goes on while the device is still at work.
+            if self.pace == Pace::Max && !out.is_empty() && device.sent_at() <= device.now() {
+                next = Next::Answer;
                 break;
             }
             let due = due.max(device.now());
@@ -140,7 +157,7 @@ impl Clock {
         if self.pace == Pace::Max && now > self.at(wall) {
             (self.wall, self.device) = (wall, now);
         }
-        more
+        next
     }
 
     /// How long it is from `wall` until the device time `due`.

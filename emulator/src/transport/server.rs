@@ -22,7 +22,7 @@ use super::{
     group,
     line::Format,
     link::Link,
-    pace::{Clock, EVENTS_MAX, Pace},
+    pace::{Clock, EVENTS_MAX, Next, Pace},
     patience::Patience,
     pty::PtyPort,
 };
@@ -52,6 +52,8 @@ pub(super) type Hook<D> = Box<dyn FnMut(&mut D) -> io::Result<()> + Send>;
 
 /// First wait for a client that does not read; doubles up to [`STALL_WAIT_MAX`].
 const STALL_WAIT_MIN: time::Duration = time::Duration::from_millis(1);
+/// Answers that are sent in one turn; then what the client has written meanwhile is heard.
+const ANSWERS_MAX: usize = 1024;
 /// Line changes in one turn.
 const MODEM_REQUESTS_MAX: usize = 64;
 /// Longest wait for a client that does not read.
@@ -387,8 +389,15 @@ impl<D: SerialDevice> Server<D> {
             self.port.read(&mut bytes, input == Input::All)?;
         }
         let begin = wall_now();
-        let out = self.exchange(&bytes, begin)?;
-        self.send(&out, !bytes.is_empty())?;
+        self.hear(&bytes, begin);
+        for _ in 0..ANSWERS_MAX {
+            let (out, next) = self.go_on(begin)?;
+            self.send(&out, !bytes.is_empty())?;
+            self.more = next != Next::Nothing;
+            if next != Next::Answer {
+                break;
+            }
+        }
         if !bytes.is_empty() {
             self.patience.heard(begin, wall_now());
         }
@@ -411,8 +420,8 @@ impl<D: SerialDevice> Server<D> {
         Ok(())
     }
 
-    /// Gives the device its input and its time; returns its output, with all changes stored.
-    fn exchange(&mut self, bytes: &[u8], wall: time::Instant) -> io::Result<Vec<u8>> {
+    /// Gives the device its input.
+    fn hear(&mut self, bytes: &[u8], wall: time::Instant) {
         if !bytes.is_empty() {
             // The kernel's PTYs know no other frames: they refuse parity and fewer data bits.
             self.device.set_host_format(self.device.now(), Format::EIGHT_N_ONE);
@@ -422,15 +431,19 @@ impl<D: SerialDevice> Server<D> {
             let now = self.device.now();
             self.device.set_host_baud(now, self.port.baud());
         }
+    }
+
+    /// Gives the device its time; returns its output, with all changes stored.
+    fn go_on(&mut self, wall: time::Instant) -> io::Result<(Vec<u8>, Next)> {
         let mut out = Vec::new();
         // A debugger's Ctrl-C does not wait for long.
         let events_max = if self.fronts.has_debugger() { DEBUGGED_EVENTS_MAX } else { EVENTS_MAX };
-        self.more = self.clock.run_events(&mut self.device, wall, &mut out, events_max);
+        let next = self.clock.run_events(&mut self.device, wall, &mut out, events_max);
         self.fronts.tell_debugger(&mut self.device);
         for hook in &mut self.hooks {
             hook(&mut self.device)?;
         }
-        Ok(out)
+        Ok((out, next))
     }
 }
 

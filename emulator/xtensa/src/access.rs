@@ -1,98 +1,199 @@
-//! Which memory an instruction is about to touch, for watchpoints.
+//! Loads and stores that are more than a look into a slice, and those of compiled paths, which know
+//! their region.
 
-use crate::bus::Width;
-use crate::cpu::Cpu;
-use crate::insn::{Insn, Op};
+use crate::{
+    bus::{Bus, BusFault, Width},
+    exception::{Cause, Trap},
+    memory::{Memory, PAGE_BITS},
+    path::Place,
+};
 
-/// An access that an instruction will make.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct DataAccess {
-    /// First address.
-    pub address: u32,
-    /// How many bytes.
-    pub width: Width,
-    /// Whether it reads.
-    pub loads: bool,
-    /// Whether it writes. `S32C1I` counts as both, whether its comparison succeeds or not.
-    pub stores: bool,
-}
-
-const STORES: [Op; 9] =
-    [Op::S8i, Op::S16i, Op::S32i, Op::S32ri, Op::S32e, Op::Ssi, Op::Ssiu, Op::Ssx, Op::Ssxu];
-const LOADS: [Op; 17] = [
-    Op::L8ui,
-    Op::L16ui,
-    Op::L16si,
-    Op::L32i,
-    Op::L32ai,
-    Op::L32e,
-    Op::L32r,
-    Op::Lsi,
-    Op::Lsiu,
-    Op::Lsx,
-    Op::Lsxu,
-    Op::Ldinc,
-    Op::Lddec,
-    Op::MulaDaLdinc,
-    Op::MulaDaLddec,
-    Op::MulaDdLdinc,
-    Op::MulaDdLddec,
-];
-
-impl Cpu {
-    /// The access that `insn` makes when it is executed next. `None` for what has none by itself;
-    /// register windows that `ENTRY` and `RETW` move are hardware's and do not count.
-    #[must_use]
-    pub fn data_access(&self, insn: Insn) -> Option<DataAccess> {
-        let width = match insn.op {
-            Op::L8ui | Op::S8i => Width::Byte,
-            Op::L16ui | Op::L16si | Op::S16i => Width::Half,
-            _ => Width::Word,
-        };
-        let (loads, stores) = match insn.op {
-            op if STORES.contains(&op) => (false, true),
-            op if LOADS.contains(&op) => (true, false),
-            Op::S32c1i => (true, true),
-            _ => return None,
-        };
-        let base = self.a(insn.s());
-        let address = match insn.op {
-            Op::L32r => insn.imm(),
-            Op::Lsx | Op::Lsxu | Op::Ssx | Op::Ssxu => base.wrapping_add(self.a(insn.t())),
-            Op::Ldinc | Op::MulaDaLdinc | Op::MulaDdLdinc => base.wrapping_add(4),
-            Op::Lddec | Op::MulaDaLddec | Op::MulaDdLddec => base.wrapping_sub(4),
-            _ => base.wrapping_add(insn.imm()),
-        };
-        Some(DataAccess { address, width, loads, stores })
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-    use crate::{asm, decode};
-
-    #[test]
-    fn the_access_is_the_one_that_the_instruction_makes() {
-        let mut cpu = Cpu::new();
-        cpu.set_a(4, 0x1000);
-        cpu.set_a(5, 0x20);
-        for (text, address, width, loads, stores) in [
-            ("l8ui a3, a4, 3", 0x1003, Width::Byte, true, false),
-            ("l16si a3, a4, 6", 0x1006, Width::Half, true, false),
-            ("s32i.n a3, a4, 8", 0x1008, Width::Word, false, true),
-            ("s32c1i a3, a4, 0", 0x1000, Width::Word, true, true),
-            ("s32e a3, a4, -16", 0xff0, Width::Word, false, true),
-            ("l32r a3, 0x3ffffff0", 0x3fff_fff0, Width::Word, true, false),
-            ("ssxu f1, a4, a5", 0x1020, Width::Word, false, true),
-            ("lddec m0, a4", 0xffc, Width::Word, true, false),
-        ] {
-            let code = asm::assemble(0x4000_0000, text).unwrap();
-            let insn = decode(0x4000_0000, [code[0], code[1], code.get(2).copied().unwrap_or(0)]);
-            let expected = DataAccess { address, width, loads, stores };
-            assert_eq!(cpu.data_access(insn), Some(expected), "{text}");
+impl Memory {
+    /// Loads that plain memory does not answer at once: the bus, unaligned and refused ones.
+    pub(crate) fn load_slow<B: Bus>(
+        &self,
+        bus: &mut B,
+        addr: u32,
+        width: Width,
+    ) -> Result<u32, Trap> {
+        match self.takes(addr, width, false) {
+            None => load_from(bus, addr, width),
+            Some(false) => Err(Trap::at(refusal(addr, width), addr)),
+            Some(true) => {
+                let mut bytes = [0; 4];
+                let part = &mut bytes[..width.bytes() as usize];
+                self.read(addr, part).map_err(|_| Trap::at(Cause::LoadProhibited, addr))?;
+                Ok(u32::from_le_bytes(bytes))
+            }
         }
-        let nop = decode(0, [0xf0, 0x20, 0]);
-        assert_eq!(cpu.data_access(nop), None);
     }
+
+    /// Stores that plain memory does not take at once.
+    pub(crate) fn store_slow<B: Bus>(
+        &mut self,
+        bus: &mut B,
+        side: &mut Side<'_>,
+        addr: u32,
+        width: Width,
+        value: u32,
+    ) -> Result<(), Trap> {
+        match self.takes(addr, width, true) {
+            None => {
+                *side.effects = side.effects.wrapping_add(1);
+                *side.attention = true;
+                let bits = width.bytes() * 8;
+                let value = if bits < 32 { value & ((1 << bits) - 1) } else { value };
+                bus.store(addr, width, value).map_err(|fault| match fault {
+                    BusFault::Prohibited => Trap::at(Cause::StoreProhibited, addr),
+                    BusFault::Refused => Trap::at(Cause::LoadStoreError, addr),
+                })
+            }
+            Some(false) => Err(Trap::at(refusal(addr, width), addr)),
+            Some(true) => {
+                let last = addr.wrapping_add(width.bytes() - 1);
+                if self.takes(last, Width::Byte, true) != Some(true) {
+                    return Err(Trap::at(Cause::StoreProhibited, addr));
+                }
+                let bytes = value.to_le_bytes();
+                self.write(addr, &bytes[..width.bytes() as usize])
+                    .map_err(|_| Trap::at(Cause::StoreProhibited, addr))
+            }
+        }
+    }
+
+    /// A load, wherever it goes.
+    #[inline(never)]
+    pub(crate) fn load_any<B: Bus>(
+        &self,
+        bus: &mut B,
+        addr: u32,
+        width: Width,
+    ) -> Result<u32, Trap> {
+        let fast = match width {
+            Width::Byte => self.byte(addr),
+            Width::Half => self.half(addr),
+            Width::Word => self.word(addr),
+        };
+        fast.map_or_else(|| self.load_slow(bus, addr, width), Ok)
+    }
+
+    /// A store, wherever it goes.
+    #[inline(never)]
+    pub(crate) fn store_any<B: Bus>(
+        &mut self,
+        bus: &mut B,
+        side: &mut Side<'_>,
+        addr: u32,
+        width: Width,
+        value: u32,
+    ) -> Result<(), Trap> {
+        let done = match width {
+            Width::Byte => self.set_byte(addr, value),
+            Width::Half => self.set_half(addr, value),
+            Width::Word => self.set_word(addr, value),
+        };
+        if done { Ok(()) } else { self.store_slow(bus, side, addr, width, value) }
+    }
+
+    /// A load of a path that is not in the region with these pages at `at`.
+    #[cold]
+    pub(crate) fn load_elsewhere<B: Bus>(
+        &self,
+        bus: &mut B,
+        pages: u32,
+        at: u32,
+        width: Width,
+    ) -> Result<u32, Trap> {
+        self.load_any(bus, self.address_of(pages, at), width)
+    }
+
+    /// The same of a store.
+    #[cold]
+    pub(crate) fn store_elsewhere<B: Bus>(
+        &mut self,
+        bus: &mut B,
+        side: &mut Side<'_>,
+        [pages, at]: [u32; 2],
+        width: Width,
+        value: u32,
+    ) -> Result<(), Trap> {
+        self.store_any(bus, side, self.address_of(pages, at), width, value)
+    }
+
+    /// The address that a path took for `at` of the backing bytes, seen from the region with these
+    /// pages.
+    fn address_of(&self, pages: u32, at: u32) -> u32 {
+        let region = self.regions.iter().find(|it| it.start >> PAGE_BITS == pages >> 16);
+        region.map_or(at, |region| at.wrapping_sub(region.start).wrapping_add(region.base))
+    }
+
+    /// Where a path finds the data of an access.
+    pub(crate) fn place(&self, addr: u32, width: Width, is_store: bool) -> Place {
+        let Some(region) = self.region(addr) else { return Place::Bus };
+        let fits = addr.is_multiple_of(width.bytes())
+            && (width == Width::Word || !region.access.word_only)
+            && (!is_store || (region.access.write && !region.access.execute));
+        if !fits {
+            return Place::Any;
+        }
+        let (first, count) = (region.start >> PAGE_BITS, region.bytes >> PAGE_BITS);
+        Place::Region { delta: region.start.wrapping_sub(region.base), pages: first << 16 | count }
+    }
+
+    /// `N` bytes at `at` of the backing bytes.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path of compiled paths")]
+    pub(crate) fn backed<const N: usize>(&self, at: u32) -> Option<[u8; N]> {
+        self.bytes.get(at as usize..at as usize + N)?.first_chunk().copied()
+    }
+
+    /// Stores them where there is no code.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path of compiled paths")]
+    pub(crate) fn set_backed<const N: usize>(&mut self, at: u32, new: [u8; N]) -> bool {
+        let slot = self.bytes.get_mut(at as usize..at as usize + N);
+        let Some(slot) = slot.and_then(|slot| slot.first_chunk_mut::<N>()) else { return false };
+        self.changes += u64::from(*slot != new);
+        *slot = new;
+        true
+    }
+
+    /// Whether code has changed that compiled paths are made of.
+    pub(crate) fn is_stale(&self) -> bool {
+        self.watched.is_stale()
+    }
+}
+
+/// What a store may change of the core besides memory.
+pub(crate) struct Side<'a> {
+    pub(crate) effects: &'a mut u64,
+    pub(crate) attention: &'a mut bool,
+}
+
+/// A load from where there is no memory.
+#[inline]
+pub(crate) fn load_from<B: Bus>(bus: &mut B, addr: u32, width: Width) -> Result<u32, Trap> {
+    bus.load(addr, width).map_err(|fault| match fault {
+        BusFault::Prohibited => Trap::at(Cause::LoadProhibited, addr),
+        BusFault::Refused => Trap::at(Cause::LoadStoreError, addr),
+    })
+}
+
+/// The exception for an access that memory refuses: the ESP32's IRAM reports 3 for byte and half
+/// word accesses and 9 for unaligned words.
+fn refusal(addr: u32, width: Width) -> Cause {
+    if width == Width::Word && addr & 3 != 0 {
+        Cause::LoadStoreAlignment
+    } else {
+        Cause::LoadStoreError
+    }
+}
+
+/// Whether an aligned access of `bytes` bytes at `at` of the backing bytes is in the region with these
+/// `pages`: first page times 65536 plus count.
+#[inline(always)]
+#[expect(clippy::inline_always, reason = "the fast path of compiled paths")]
+pub(crate) fn is_inside(at: u32, bytes: usize, pages: u32) -> bool {
+    let aligned = at as usize & (bytes - 1) == 0;
+    aligned && (at >> PAGE_BITS).wrapping_sub(pages >> 16) < pages & 0xffff
 }

@@ -3,6 +3,7 @@
 use crate::idle::Watch;
 use crate::interrupt::Interrupted;
 use crate::memory::Memory;
+use crate::path::Paths;
 
 /// Fields of the processor state register.
 pub mod ps {
@@ -153,6 +154,7 @@ pub struct Cpu {
     pub(crate) watch_next: u64,
     pub(crate) watch_soon: bool,
     pub(crate) interrupted: Option<Box<Interrupted>>,
+    pub(crate) paths: Paths,
 }
 
 impl Default for Cpu {
@@ -192,6 +194,7 @@ impl Cpu {
             watch_next: 0,
             watch_soon: false,
             interrupted: None,
+            paths: Paths::default(),
         }
     }
 

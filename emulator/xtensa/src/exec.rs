@@ -1,6 +1,7 @@
 //! The interpreter's loop.
 
-use crate::bus::{Bus, BusFault, Width};
+use crate::access::Side;
+use crate::bus::{Bus, Width};
 use crate::cpu::{Cpu, HISTORY};
 use crate::exception::{Cause, Trap};
 use crate::insn::{B4CONST, B4CONSTU, Op};
@@ -27,19 +28,7 @@ impl Cpu {
     /// Loads that plain memory does not answer at once: the bus, unaligned and refused ones.
     #[inline(never)]
     fn load_slow<B: Bus>(&mut self, bus: &mut B, addr: u32, width: Width) -> Result<u32, Trap> {
-        match self.mem.takes(addr, width, false) {
-            None => bus.load(addr, width).map_err(|fault| match fault {
-                BusFault::Prohibited => Trap::at(Cause::LoadProhibited, addr),
-                BusFault::Refused => Trap::at(Cause::LoadStoreError, addr),
-            }),
-            Some(false) => Err(Trap::at(refusal(addr, width), addr)),
-            Some(true) => {
-                let mut bytes = [0; 4];
-                let part = &mut bytes[..width.bytes() as usize];
-                self.mem.read(addr, part).map_err(|_| Trap::at(Cause::LoadProhibited, addr))?;
-                Ok(u32::from_le_bytes(bytes))
-            }
-        }
+        self.mem.load_slow(bus, addr, width)
     }
 
     /// Stores through plain memory or the bus.
@@ -67,29 +56,8 @@ impl Cpu {
         width: Width,
         value: u32,
     ) -> Result<(), Trap> {
-        match self.mem.takes(addr, width, true) {
-            None => {
-                self.effects = self.effects.wrapping_add(1);
-                self.attention = true;
-                let bits = width.bytes() * 8;
-                let value = if bits < 32 { value & ((1 << bits) - 1) } else { value };
-                bus.store(addr, width, value).map_err(|fault| match fault {
-                    BusFault::Prohibited => Trap::at(Cause::StoreProhibited, addr),
-                    BusFault::Refused => Trap::at(Cause::LoadStoreError, addr),
-                })
-            }
-            Some(false) => Err(Trap::at(refusal(addr, width), addr)),
-            Some(true) => {
-                let last = addr.wrapping_add(width.bytes() - 1);
-                if self.mem.takes(last, Width::Byte, true) != Some(true) {
-                    return Err(Trap::at(Cause::StoreProhibited, addr));
-                }
-                let bytes = value.to_le_bytes();
-                self.mem
-                    .write(addr, &bytes[..width.bytes() as usize])
-                    .map_err(|_| Trap::at(Cause::StoreProhibited, addr))
-            }
-        }
+        let mut side = Side { effects: &mut self.effects, attention: &mut self.attention };
+        self.mem.store_slow(bus, &mut side, addr, width, value)
     }
 
     /// The end of a loop's body is reached in sequence: back to LBEG. XTENSA 3.2, last paragraph.
@@ -100,35 +68,18 @@ impl Cpu {
         self.lbeg
     }
 
-    /// Executes up to `count` instructions. `None` if all were executed or an instruction asked
-    /// for attention; the pc and the count are written back in any case.
-    pub(crate) fn burst<B: Bus, O: Observer>(
-        &mut self,
-        bus: &mut B,
-        observer: &mut O,
-        count: u32,
-    ) -> Option<Stop> {
-        let start = crate::cpu::low(self.executed);
-        let before = self.executed;
-        let mut n = start;
-        let (pc, stop) = self.interpret(bus, observer, &mut n, start.wrapping_add(count));
-        self.executed = before + u64::from(n.wrapping_sub(start));
-        self.pc = pc;
-        self.update_timers();
-        stop
-    }
-
     /// The loop itself: `n` counts up to `end`. Gives the pc to go on at.
     #[expect(clippy::too_many_lines, reason = "one arm an operation, in one jump table")]
     #[expect(clippy::cast_possible_truncation, reason = "registers are cut to bytes on purpose")]
-    fn interpret<B: Bus, O: Observer>(
+    pub(crate) fn interpret<B: Bus, O: Observer>(
         &mut self,
         bus: &mut B,
         observer: &mut O,
         n: &mut u32,
         end: u32,
-    ) -> (u32, Option<Stop>) {
+    ) -> (u32, Option<Stop>, bool) {
         let mut pc = self.pc;
+        let mut arrived = false;
         let before = self.executed;
         let start = *n;
         let mut count = *n;
@@ -197,9 +148,24 @@ impl Cpu {
                     }
                 };
             }
+            // On to another place, where a path may begin.
+            macro_rules! go {
+                ($target:expr) => {{
+                    pc = $target;
+                    if !O::ACTIVE && self.paths.arrive(pc.wrapping_sub(self.mem.code_base)) {
+                        arrived = true;
+                        break 'run None;
+                    }
+                    continue 'run;
+                }};
+            }
             macro_rules! branch {
                 ($condition:expr) => {
                     if $condition {
+                        // Most circles close with a branch backwards.
+                        if insn.imm < pc {
+                            go!(insn.imm);
+                        }
                         pc = insn.imm;
                         continue 'run;
                     }
@@ -233,8 +199,7 @@ impl Cpu {
                     if O::ACTIVE {
                         observer.enter(pc, target);
                     }
-                    pc = target;
-                    continue 'run;
+                    go!(target);
                 }};
             }
             macro_rules! divide {
@@ -387,10 +352,7 @@ impl Cpu {
                 Op::Bbsi => branch!(s!() >> (insn.t & 31) & 1 != 0),
 
                 Op::J => branch!(true),
-                Op::Jx => {
-                    pc = s!();
-                    continue;
-                }
+                Op::Jx => go!(s!()),
                 Op::Call0 | Op::Callx0 => {
                     let target = if insn.op == Op::Call0 { insn.imm } else { s!() };
                     reg!(0) = next;
@@ -398,8 +360,7 @@ impl Cpu {
                     if O::ACTIVE {
                         observer.enter(pc, target);
                     }
-                    pc = target;
-                    continue;
+                    go!(target);
                 }
                 Op::Call8 => call!(2, insn.imm),
                 Op::Callx8 => call!(2, s!()),
@@ -416,8 +377,7 @@ impl Cpu {
                     if O::ACTIVE {
                         observer.leave(pc, target);
                     }
-                    pc = target;
-                    continue;
+                    go!(target);
                 }
                 Op::Entry => check!(self.entry(bus, insn.s, insn.imm)),
                 Op::Loop | Op::Loopnez | Op::Loopgtz => {
@@ -471,7 +431,7 @@ impl Cpu {
             pc = next;
         };
         *n = count;
-        (pc, stop)
+        (pc, stop, arrived)
     }
 }
 
@@ -485,14 +445,4 @@ pub(crate) enum Flow {
     Stop(Stop),
     /// Not at once: stop at the instruction.
     Break(Stop),
-}
-
-/// The exception for an access that memory refuses: the ESP32's IRAM reports 3 for byte and half
-/// word accesses and 9 for unaligned words.
-fn refusal(addr: u32, width: Width) -> Cause {
-    if width == Width::Word && addr & 3 != 0 {
-        Cause::LoadStoreAlignment
-    } else {
-        Cause::LoadStoreError
-    }
 }

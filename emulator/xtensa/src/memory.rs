@@ -3,8 +3,9 @@
 use crate::bus::Width;
 use crate::decode::decode;
 use crate::insn::{Insn, Op};
+use crate::path::Watched;
 
-const PAGE_BITS: u32 = 12;
+pub(crate) const PAGE_BITS: u32 = 12;
 const PAGE_BYTES: u32 = 1 << PAGE_BITS;
 const PAGES: usize = 1 << (32 - PAGE_BITS);
 /// Bit of a map entry: only aligned 32-bit accesses (ESP32 IRAM).
@@ -71,11 +72,14 @@ pub enum MemoryError {
     },
 }
 
+/// One region.
 #[derive(Debug, Clone, Copy)]
-struct Region {
-    base: u32,
-    bytes: u32,
-    access: Access,
+pub(crate) struct Region {
+    pub(crate) base: u32,
+    pub(crate) bytes: u32,
+    pub(crate) access: Access,
+    /// Where its bytes begin in those of all regions.
+    pub(crate) start: u32,
 }
 
 /// Flat regions of plain memory with the decoded-instruction cache.
@@ -85,10 +89,12 @@ struct Region {
 #[derive(Debug, Clone)]
 pub struct Memory {
     map: Box<[u16; PAGES]>,
-    bytes: Vec<u8>,
-    regions: Vec<Region>,
+    pub(crate) bytes: Vec<u8>,
+    pub(crate) regions: Vec<Region>,
     pub(crate) code_base: u32,
     pub(crate) code: Vec<Insn>,
+    /// Words of code that compiled paths are made of.
+    pub(crate) watched: Watched,
     /// Count of stores that changed something.
     pub(crate) changes: u64,
 }
@@ -109,6 +115,7 @@ impl Memory {
             regions: Vec::new(),
             code_base: 0,
             code: Vec::new(),
+            watched: Watched::default(),
             changes: 0,
         }
     }
@@ -141,8 +148,10 @@ impl Memory {
         for (number, entry) in (used + 1..).zip(&mut self.map[first..first + pages]) {
             *entry = u16::try_from(number).unwrap_or(0) | flags;
         }
+        let start = u32::try_from(self.bytes.len()).unwrap_or(u32::MAX);
         self.bytes.resize(self.bytes.len() + bytes as usize, 0);
-        self.regions.push(Region { base, bytes, access });
+        self.regions.push(Region { base, bytes, access, start });
+        self.watched.spoil();
         Ok(())
     }
 
@@ -164,7 +173,7 @@ impl Memory {
     }
 
     /// The region that holds `addr`.
-    fn region(&self, addr: u32) -> Option<&Region> {
+    pub(crate) fn region(&self, addr: u32) -> Option<&Region> {
         self.regions.iter().find(|region| addr.wrapping_sub(region.base) < region.bytes)
     }
 
@@ -183,15 +192,21 @@ impl Memory {
     /// Position in the backing bytes, whatever the access rights.
     #[inline]
     fn offset(&self, addr: u32) -> Option<usize> {
-        let number = self.map[(addr >> PAGE_BITS) as usize] & NUMBER;
+        let number = self.entry(addr) & NUMBER;
         (number != 0).then(|| backing(number, addr))
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
+    fn entry(&self, addr: u32) -> u16 {
+        self.map[(addr >> PAGE_BITS) as usize]
     }
 
     /// An aligned word, if plain memory holds it. The core's fast path.
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
     pub(crate) fn word(&self, addr: u32) -> Option<u32> {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
+        let entry = self.entry(addr);
         if entry == 0 || addr & 3 != 0 {
             return None;
         }
@@ -203,7 +218,7 @@ impl Memory {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
     pub(crate) fn half(&self, addr: u32) -> Option<u32> {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
+        let entry = self.entry(addr);
         if entry == 0 || entry & WORD_ONLY != 0 || addr & 1 != 0 {
             return None;
         }
@@ -216,7 +231,7 @@ impl Memory {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
     pub(crate) fn byte(&self, addr: u32) -> Option<u32> {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
+        let entry = self.entry(addr);
         if entry == 0 || entry & WORD_ONLY != 0 {
             return None;
         }
@@ -227,52 +242,35 @@ impl Memory {
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
     pub(crate) fn set_word(&mut self, addr: u32, value: u32) -> bool {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
-        if entry == 0 || entry & READ_ONLY != 0 || addr & 3 != 0 {
-            return false;
-        }
-        let at = backing(entry & NUMBER, addr);
-        let Some(slot) = self.bytes.get_mut(at..at + 4).and_then(|slot| slot.first_chunk_mut())
-        else {
-            return false;
-        };
-        let new = value.to_le_bytes();
-        if *slot != new {
-            *slot = new;
-            self.changed(addr, 4);
-        }
-        true
+        addr.is_multiple_of(4) && self.set(addr, READ_ONLY, value.to_le_bytes())
     }
 
     /// Stores an aligned half word; false if the place does not take it.
     #[inline]
     pub(crate) fn set_half(&mut self, addr: u32, value: u32) -> bool {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
-        if entry == 0 || entry & (READ_ONLY | WORD_ONLY) != 0 || addr & 1 != 0 {
-            return false;
-        }
-        let at = backing(entry & NUMBER, addr);
-        let Some(slot) = self.bytes.get_mut(at..at + 2) else { return false };
-        let new = &value.to_le_bytes()[..2];
-        if slot != new {
-            slot.copy_from_slice(new);
-            self.changed(addr, 2);
-        }
-        true
+        let [low, high, ..] = value.to_le_bytes();
+        addr.is_multiple_of(2) && self.set(addr, READ_ONLY | WORD_ONLY, [low, high])
     }
 
     /// Stores a byte; false if the place does not take it.
     #[inline]
     pub(crate) fn set_byte(&mut self, addr: u32, value: u32) -> bool {
-        let entry = self.map[(addr >> PAGE_BITS) as usize];
-        if entry == 0 || entry & (READ_ONLY | WORD_ONLY) != 0 {
+        self.set(addr, READ_ONLY | WORD_ONLY, [value.to_le_bytes()[0]])
+    }
+
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
+    fn set<const N: usize>(&mut self, addr: u32, refusing: u16, new: [u8; N]) -> bool {
+        let entry = self.entry(addr);
+        if entry == 0 || entry & refusing != 0 {
             return false;
         }
-        let Some(slot) = self.bytes.get_mut(backing(entry & NUMBER, addr)) else { return false };
-        let new = value.to_le_bytes()[0];
+        let at = backing(entry & NUMBER, addr);
+        let slot = self.bytes.get_mut(at..at + N).and_then(|slot| slot.first_chunk_mut::<N>());
+        let Some(slot) = slot else { return false };
         if *slot != new {
             *slot = new;
-            self.changed(addr, 1);
+            self.changed(addr, N);
         }
         true
     }
@@ -289,12 +287,12 @@ impl Memory {
 
     #[inline(always)]
     #[expect(clippy::inline_always, reason = "the interpreter's fast path")]
-    fn changed(&mut self, addr: u32, bytes: u32) {
+    fn changed(&mut self, addr: u32, bytes: usize) {
         self.changes += 1;
         // An instruction that starts up to two bytes earlier may include the changed byte.
         let first = addr.wrapping_sub(self.code_base);
         if (first as usize) < self.code.len() {
-            self.invalidate(addr, bytes as usize);
+            self.invalidate(addr, bytes);
         }
     }
 
@@ -305,6 +303,7 @@ impl Memory {
         let end = usize::try_from(end).unwrap_or(usize::MAX).min(self.code.len());
         let start = usize::try_from((first - 2).max(0)).unwrap_or(usize::MAX).min(end);
         self.code[start..end].fill(Insn::UNDECODED);
+        self.watched.change(usize::try_from(first.max(0)).unwrap_or(usize::MAX), end);
     }
 
     /// Decodes the instruction at `pc` into its cache slot. `None` if no code can be there.
@@ -324,13 +323,14 @@ impl Memory {
     /// The three bytes at `pc`, zero where the executable region ends.
     pub(crate) fn code_bytes(&self, pc: u32) -> Option<[u8; 3]> {
         let region = self.region(pc).filter(|region| region.access.execute)?;
-        let left = region.bytes - (pc - region.base);
+        let (at, left) = (self.offset(pc)?, (region.bytes - (pc - region.base)) as usize);
+        let rest = self.bytes.get(at..at + left)?;
         let mut bytes = [0; 3];
-        for (index, byte) in (0..left.min(3)).zip(&mut bytes) {
-            *byte = self.bytes[self.offset(pc + index)?];
+        for (byte, source) in bytes.iter_mut().zip(rest) {
+            *byte = *source;
         }
         let length = if (8..14).contains(&(bytes[0] & 15)) { 2 } else { 3 };
-        (left >= length).then_some(bytes)
+        (rest.len() >= length).then_some(bytes)
     }
 
     /// Host read of `out.len()` bytes, ignoring access rights.
@@ -339,11 +339,13 @@ impl Memory {
     ///
     /// [`MemoryError::Unmapped`] if any byte has no memory; `out` is then partly filled.
     pub fn read(&self, addr: u32, out: &mut [u8]) -> Result<(), MemoryError> {
-        let mut addr = addr;
-        for piece in out.chunks_mut(1) {
-            let at = self.offset(addr).ok_or(MemoryError::Unmapped { addr })?;
-            piece[0] = self.bytes[at];
-            addr = addr.wrapping_add(1);
+        let (mut addr, mut out) = (addr, out);
+        while !out.is_empty() {
+            let (at, here) = self.stretch(addr).ok_or(MemoryError::Unmapped { addr })?;
+            let (piece, rest) = out.split_at_mut(here.min(out.len()));
+            piece.copy_from_slice(&self.bytes[at..at + piece.len()]);
+            addr = addr.wrapping_add(u32::try_from(piece.len()).unwrap_or(0));
+            out = rest;
         }
         Ok(())
     }
@@ -366,20 +368,24 @@ impl Memory {
     ///
     /// [`MemoryError::Unmapped`] with the first address without memory.
     pub fn write(&mut self, addr: u32, data: &[u8]) -> Result<(), MemoryError> {
-        let mut place = addr;
-        for _ in data {
-            self.offset(place).ok_or(MemoryError::Unmapped { addr: place })?;
-            place = place.wrapping_add(1);
+        let (mut place, mut left) = (addr, data.len());
+        while left > 0 {
+            let (_, here) = self.stretch(place).ok_or(MemoryError::Unmapped { addr: place })?;
+            let here = left.min(here);
+            place = place.wrapping_add(u32::try_from(here).unwrap_or(0));
+            left -= here;
         }
-        let mut place = addr;
-        for byte in data {
-            if let Some(at) = self.offset(place)
-                && self.bytes[at] != *byte
-            {
-                self.bytes[at] = *byte;
-                self.changed(place, 1);
+        let (mut place, mut data) = (addr, data);
+        while !data.is_empty() {
+            let Some((at, here)) = self.stretch(place) else { break };
+            let (piece, rest) = data.split_at(here.min(data.len()));
+            let target = &mut self.bytes[at..at + piece.len()];
+            if target != piece {
+                target.copy_from_slice(piece);
+                self.changed(place, piece.len());
             }
-            place = place.wrapping_add(1);
+            place = place.wrapping_add(u32::try_from(piece.len()).unwrap_or(0));
+            data = rest;
         }
         Ok(())
     }
@@ -402,6 +408,13 @@ impl Memory {
         }
         let at = self.offset(addr)?;
         self.bytes.get(at..at + bytes)
+    }
+
+    /// Where `addr` is in the backing bytes, and how many follow in its region.
+    fn stretch(&self, addr: u32) -> Option<(usize, usize)> {
+        let at = self.offset(addr)?;
+        let region = self.region(addr)?;
+        Some((at, (region.bytes - (addr - region.base)) as usize))
     }
 }
 

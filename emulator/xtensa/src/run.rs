@@ -5,9 +5,10 @@ use crate::cpu::Cpu;
 use crate::exception::Exception;
 use crate::interrupt::Delivery;
 use crate::observe::Observer;
+use crate::path::Followed;
 
 /// Instructions between two looks at the interrupt lines.
-const SLICE: u32 = 256;
+const SLICE: u32 = 2048;
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -129,5 +130,65 @@ impl Cpu {
         }
         let slice = SLICE.min(u32::try_from(left).unwrap_or(SLICE)).min(self.timer_distance());
         self.burst(bus, observer, slice)
+    }
+
+    /// Executes up to `count` instructions. `None` if all were executed or an instruction asked
+    /// for attention; the pc and the count are written back in any case.
+    pub(crate) fn burst<B: Bus, O: Observer>(
+        &mut self,
+        bus: &mut B,
+        observer: &mut O,
+        count: u32,
+    ) -> Option<Stop> {
+        let end = self.executed + u64::from(count);
+        // Single steps and observers see each instruction.
+        let stop = if O::ACTIVE || count == 1 {
+            self.interpret_until(bus, observer, end).0
+        } else {
+            self.run_until(bus, end)
+        };
+        self.update_timers();
+        stop
+    }
+
+    /// Along compiled paths where there are any, else one instruction at a time.
+    fn run_until<B: Bus>(&mut self, bus: &mut B, end: u64) -> Option<Stop> {
+        let mut arrived = true;
+        loop {
+            if arrived {
+                match self.follow(bus, end) {
+                    Followed::No => {}
+                    Followed::Along => {
+                        if self.executed == end {
+                            return None;
+                        }
+                        continue;
+                    }
+                    Followed::Attention => return None,
+                    Followed::Stop(stop) => return Some(stop),
+                }
+            }
+            let stop;
+            (stop, arrived) = self.interpret_until(bus, &mut (), end);
+            if !arrived || self.executed == end {
+                return stop;
+            }
+        }
+    }
+
+    /// Interprets until `executed` is `end`, something stops it, or a path may begin (the second
+    /// value).
+    pub(crate) fn interpret_until<B: Bus, O: Observer>(
+        &mut self,
+        bus: &mut B,
+        observer: &mut O,
+        end: u64,
+    ) -> (Option<Stop>, bool) {
+        let (start, before) = (crate::cpu::low(self.executed), self.executed);
+        let mut n = start;
+        let (pc, stop, arrived) = self.interpret(bus, observer, &mut n, crate::cpu::low(end));
+        self.executed = before + u64::from(n.wrapping_sub(start));
+        self.pc = pc;
+        (stop, arrived)
     }
 }

@@ -20,7 +20,7 @@ impl Cpu {
         self.window_start = if live { self.window_start | bit } else { self.window_start & !bit };
     }
 
-    fn windows_on(&self) -> bool {
+    pub(crate) fn windows_on(&self) -> bool {
         self.ps & (ps::WOE | ps::EXCM) == ps::WOE
     }
 

@@ -17,7 +17,7 @@ fn at_full_speed_a_reply_of_a_chip_erase_comes_at_once() {
     let (mut device, start, mut out) = (echo(50_000), wall(), Vec::new());
     let mut clock = Clock::start(Pace::Max, start, device.now());
     clock.input(&mut device, start, Some(115_200), b"x");
-    assert!(!clock.run(&mut device, start, &mut out));
+    assert_eq!(clock.run(&mut device, start, &mut out), Next::Nothing);
     assert_eq!(out, b"x");
     assert_eq!(device.now(), Instant::from_nanos(50_000_000_000));
     assert_eq!(clock.idle(&device, start), None);
@@ -43,7 +43,7 @@ fn a_device_that_talks_for_ever_is_bounded_and_then_paced_by_the_wall() {
     let mut clock = Clock::start(Pace::Max, start, device.now());
     clock.input(&mut device, start, None, b"x");
     let mut out = Vec::new();
-    while clock.run(&mut device, start, &mut out) {
+    while clock.run(&mut device, start, &mut out) != Next::Nothing {
         assert!(out.len() <= OUTPUT_MAX);
         out.clear();
     }
