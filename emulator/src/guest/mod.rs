@@ -5,6 +5,7 @@
 mod bus;
 mod clock;
 mod entry;
+mod line;
 mod md5;
 mod memory;
 mod native;
@@ -22,11 +23,11 @@ pub use rom_image::{RomImage, RomImageError};
 
 use std::{cell::Cell, collections::VecDeque};
 
-use esp_protocol::slip;
 use xtensa::{Cpu, Stop};
 
 use self::{
     bus::GuestBus,
+    line::{COALESCING, Conditions},
     memory::Fault,
     native::{Call, Exit, Flow, RomState},
     pending::Pending,
@@ -44,14 +45,6 @@ const ENTRY_RETURN: u32 = 0x4000_7C18;
 const HANDLER_RETURN: u32 = 0x4000_08A9;
 /// Longest time that one turn runs.
 const TURN: Duration = Duration::from_millis(1);
-/// Bytes on the line that the program has not been given yet; more are lost.
-const LINE_MAX: usize = 1 << 20;
-/// A program that waits and has an interrupt for each byte is given so many at once: what the FIFO
-/// holds but for room for those that arrive while they are read. Silence ends a group sooner, and so
-/// does the end of a SLIP frame, at which a stub's main loop has something to do. A program that is
-/// at work gets each byte in its time, and one in its interrupt handler at the handler's end: stubs
-/// have little room for frames, and what they drop depends on it.
-const COALESCING: usize = 112;
 /// Later than anything that happens.
 const NEVER: Instant = Instant::from_nanos(u64::MAX);
 /// A native function costs about this many instructions in the ROM.
@@ -85,15 +78,6 @@ enum State {
     Running,
     /// Only a received byte changes anything.
     Waiting,
-}
-
-/// What the next burst depends on.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Conditions {
-    line_changes: u64,
-    most: usize,
-    threshold: usize,
-    quiet: Duration,
 }
 
 /// How a program ended.
@@ -163,28 +147,6 @@ impl Guest {
         }
     }
 
-    /// Notices each received byte when it arrives, as an idle chip does. It costs about five times as
-    /// many instructions.
-    pub(crate) fn receive_one_by_one(&mut self) {
-        self.coalescing = 1;
-    }
-
-    /// Books bytes from the host on the line.
-    pub(crate) fn receive<F>(&mut self, machine: &mut Machine<F>, now: Instant, bytes: &[u8]) {
-        let byte_ns = machine.soc.uart.byte_time().as_nanos();
-        let start = machine.soc.uart.received_at().max(now);
-        machine.soc.uart.book_receive(now, bytes.len());
-        for (count, &byte) in (1_u64..).zip(bytes) {
-            if self.line.len() == LINE_MAX {
-                self.lost_bytes += 1;
-                continue;
-            }
-            let due = start + Duration::from_nanos(byte_ns.saturating_mul(count));
-            self.line.push_back((due, byte));
-            self.line_changes += 1;
-        }
-    }
-
     /// When the program does something next by itself.
     pub(crate) fn next_event<F>(
         &self,
@@ -203,50 +165,6 @@ impl Guest {
     /// Instructions executed so far.
     pub(crate) fn instructions(&self) -> u64 {
         self.instructions
-    }
-
-    /// When the next bytes are noticed: the FIFO reaches its threshold, or the line has gone quiet
-    /// behind fewer. It does not depend on how the host cuts its bytes.
-    fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
-        self.next_burst_of(machine, |threshold| match self.state {
-            State::Waiting if threshold == 1 => self.coalescing,
-            State::Waiting | State::Running => threshold,
-        })
-    }
-
-    /// The same where `most` says how many bytes make a group, from the FIFO's threshold.
-    fn next_burst_of<F>(
-        &self,
-        machine: &Machine<F>,
-        most: impl FnOnce(usize) -> usize,
-    ) -> Option<Instant> {
-        let (threshold, quiet) = machine.soc.uart.receive_thresholds();
-        let most = most(threshold);
-        let line_changes = self.line_changes;
-        let conditions = Conditions { line_changes, most, threshold, quiet };
-        if let Some((known, burst)) = self.burst.get()
-            && known == conditions
-        {
-            return burst;
-        }
-        let burst = self.find_burst(conditions);
-        self.burst.set(Some((conditions, burst)));
-        burst
-    }
-
-    fn find_burst(&self, conditions: Conditions) -> Option<Instant> {
-        let Conditions { most, threshold, quiet, .. } = conditions;
-        let mut last = self.line.front()?.0;
-        for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
-            if due > last + quiet {
-                break;
-            }
-            last = due;
-            if count >= most || threshold == 1 && byte == slip::END {
-                return Some(due);
-            }
-        }
-        Some(last + quiet)
     }
 
     /// Runs one turn: up to a millisecond, or to the next bytes that the program is to notice at once,
@@ -287,43 +205,12 @@ impl Guest {
         None
     }
 
-    /// Takes the bytes that are there; gives the time of the next one, or `last` if that is sooner.
-    /// A handler is not interrupted, so what arrives while it runs is there when it returns.
-    fn hear_until<F>(&mut self, machine: &mut Machine<F>, last: Instant) -> Instant {
-        if self.coalescing > 1 && self.cpu.handler_running().is_some() {
-            return last;
-        }
-        self.take_arrived(machine, machine.now);
-        self.next_burst(machine).map_or(last, |due| last.min(due.max(machine.now)))
-    }
-
     /// The core's clock follows the machine's to `due`.
     fn pass<F>(&mut self, machine: &mut Machine<F>, due: Instant) {
         let span = due.since(machine.now);
         let cycles = clock::cycles(span, clock::cpu_hz(machine));
         self.cpu.advance_clock(u32::try_from(cycles & 0xFFFF_FFFF).unwrap_or(0));
         machine.now = machine.now.max(due);
-    }
-
-    /// Takes the bytes that have arrived by `until`, if the receiver notices them.
-    fn take_arrived<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
-        if self.next_burst(machine).is_some_and(|due| due <= until) {
-            self.take_until(machine, until);
-        }
-    }
-
-    /// The FIFO gets the bytes that have arrived by `until`.
-    fn take_until<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
-        while let Some(&(due, byte)) = self.line.front()
-            && due <= until
-        {
-            self.line.pop_front();
-            self.line_changes += 1;
-            if machine.soc.uart.push_received(byte) {
-                let what = "the receive FIFO is full: bytes are lost".to_owned();
-                machine.trace.push(due, Event::Note { what });
-            }
-        }
     }
 
     /// Runs instructions up to `end`, or to the next stop, which it deals with.

@@ -9,7 +9,7 @@
 
 use xtensa::ps;
 
-use super::{COALESCING, Guest, bus::UART0_MATRIX};
+use super::{Guest, bus::UART0_MATRIX, line::COALESCING};
 use crate::{
     soc::Machine,
     time::{Duration, Instant},

@@ -50,9 +50,9 @@ mod run;
 mod special;
 mod window;
 
-pub use data_access::DataAccess;
 pub use bus::{Bus, BusFault, NoBus, Width};
 pub use cpu::{Cpu, ps};
+pub use data_access::DataAccess;
 pub use decode::decode;
 pub use disasm::disasm;
 pub use exception::{Cause, Exception};
