@@ -228,7 +228,7 @@ impl Session {
     /// [`Cause::Port`] or [`Cause::Interrupted`].
     pub fn sync(&mut self, tries: u32) -> Result<bool, SessionError> {
         let step = Step::Command(Opcode::Sync);
-        for _ in 0..tries {
+        for attempt in 0..tries {
             self.send(&Request::Sync, step)?;
             let deadline = self.port.now() + SYNC_TIMEOUT;
             while let Some(frame) = self.receive(deadline, step)? {
@@ -237,7 +237,7 @@ impl Session {
                     if dialect == Dialect::Stub {
                         self.warn(Warning::StubWasRunning);
                     }
-                    self.drain_sync()?;
+                    self.drain_sync(attempt == 0)?;
                     // A boot log from here on is that of a restart.
                     self.decoder.take_text();
                     return Ok(true);
@@ -247,10 +247,12 @@ impl Session {
         Ok(false)
     }
 
-    /// Takes the rest of the eight answers, and of those to earlier tries.
-    fn drain_sync(&mut self) -> Result<(), SessionError> {
+    /// Takes the rest of the eight answers, and of those to earlier tries, until the line is quiet;
+    /// after a first try there are no more than eight.
+    fn drain_sync(&mut self, is_first: bool) -> Result<(), SessionError> {
         let step = Step::Command(Opcode::Sync);
-        for _ in 1..SYNC_RESPONSES * SYNC_TRIES as usize {
+        let tries = if is_first { 1 } else { SYNC_TRIES as usize };
+        for _ in 1..SYNC_RESPONSES * tries {
             let deadline = self.port.now() + SYNC_TIMEOUT / 4;
             if self.receive(deadline, step)?.is_none() {
                 break;
