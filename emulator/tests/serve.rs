@@ -1,39 +1,19 @@
 //! The `emulator serve` process: its link, its signals, its image.
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
+mod process;
+
 use std::{
     fs::{self, File, OpenOptions},
-    io::{BufRead, BufReader, Read, Write},
+    io::{Read, Write},
     path::Path,
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
 };
+
+use process::{Process, serve};
 
 /// A SYNC request and how the ROM's first answer begins (ROM-FACTS 3.1).
 const SYNC: &[u8] = &[0xc0, 0x00, 0x08, 0x04, 0x00, 0, 0, 0, 0, 0x07, 0x07, 0x12, 0x20, 0xc0];
-
-struct Process {
-    child: Child,
-    port: String,
-}
-
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn serve(arguments: &[&str]) -> Process {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_emulator"))
-        .arg("serve")
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let mut port = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut port).expect("a line");
-    Process { child, port: port.trim().to_owned() }
-}
 
 fn open(path: impl AsRef<Path>) -> File {
     OpenOptions::new().read(true).write(true).open(path).expect("the port opens")
@@ -70,7 +50,7 @@ fn the_link_is_there_for_clients_and_gone_after_sigterm() {
     let folder = tempfile::tempdir().expect("a folder");
     let link = folder.path().join("esp32");
     let mut process = serve(&["--link", link.to_str().expect("text")]);
-    assert_eq!(fs::read_link(&link).expect("a link").display().to_string(), process.port);
+    assert_eq!(fs::read_link(&link).expect("a link").display().to_string(), process.ready);
     sync(&mut open(&link));
     signal(&process, "-TERM");
     assert!(process.child.wait().expect("ends").success());
@@ -81,20 +61,20 @@ fn the_link_is_there_for_clients_and_gone_after_sigterm() {
 fn three_hundred_clients_in_a_row_are_answered() {
     let process = serve(&[]);
     for _ in 0..300 {
-        sync(&mut open(&process.port));
+        sync(&mut open(&process.ready));
     }
 }
 
 #[test]
 fn a_client_that_floods_and_never_reads_does_not_stop_the_next_one() {
     let process = serve(&[]);
-    let mut flood = open(&process.port);
+    let mut flood = open(&process.ready);
     for _ in 0..512 {
         flood.write_all(&SYNC.repeat(64)).expect("the board keeps reading");
     }
     drop(flood);
     // The rest of the flood may still be answered: look for the end of it by a fresh client.
-    sync(&mut open(&process.port));
+    sync(&mut open(&process.ready));
 }
 
 #[test]
@@ -103,7 +83,7 @@ fn a_killed_process_has_lost_nothing_that_the_client_was_told() {
     let image = folder.path().join("flash.bin");
     let image_text = image.to_str().expect("text");
     let process = serve(&["--part", "W25Q32JV", "--flash", image_text]);
-    let mut port = open(&process.port);
+    let mut port = open(&process.ready);
     sync(&mut port);
     // SPI_ATTACH to the default pins, FLASH_BEGIN of 4 bytes in one block at 0, then FLASH_DATA.
     let mut attach = vec![0xc0, 0x00, 0x0d, 0x08, 0x00, 0, 0, 0, 0];
@@ -122,7 +102,7 @@ fn a_killed_process_has_lost_nothing_that_the_client_was_told() {
     );
     // The next process goes on with it.
     let next = serve(&["--part", "W25Q32JV", "--flash", image_text]);
-    sync(&mut open(&next.port));
+    sync(&mut open(&next.ready));
 }
 
 /// Sends `frame` and skips what is left of the eight SYNC answers.

@@ -2,13 +2,15 @@
 
 #![expect(clippy::expect_used, reason = "helpers of tests")]
 
+#[path = "../process/mod.rs"]
+mod process;
 mod remote;
 mod witness;
 
 use std::{
     fs::{File, OpenOptions},
     io::{BufRead, BufReader, Read, Write},
-    process::{Child, Command, Stdio},
+    process::{Command, Stdio},
     sync::mpsc,
     thread,
     time::Duration,
@@ -19,6 +21,7 @@ use esp_protocol::{
     slip,
 };
 use esp32_emulator::gdb::registers;
+use process::Process;
 use remote::Remote;
 
 const CODE: u32 = 0x4008_0000;
@@ -68,31 +71,17 @@ fn address_of(instruction: &str) -> u32 {
     }
 }
 
-struct Process {
-    child: Child,
+struct Served {
+    _process: Process,
     port: String,
     gdb: String,
 }
 
-impl Drop for Process {
-    fn drop(&mut self) {
-        let _ = self.child.kill();
-        let _ = self.child.wait();
-    }
-}
-
-fn serve(arguments: &[&str]) -> Process {
-    let mut child = Command::new(env!("CARGO_BIN_EXE_emulator"))
-        .args(["serve", "--json", "--gdb", "0"])
-        .args(arguments)
-        .stdout(Stdio::piped())
-        .spawn()
-        .expect("starts");
-    let mut line = String::new();
-    BufReader::new(child.stdout.take().expect("piped")).read_line(&mut line).expect("a line");
-    let ready: serde_json::Value = serde_json::from_str(&line).expect("JSON");
+fn serve(arguments: &[&str]) -> Served {
+    let process = process::serve(&[&["--json", "--gdb", "0"], arguments].concat());
+    let ready: serde_json::Value = serde_json::from_str(&process.ready).expect("JSON");
     let text = |name: &str| ready[name].as_str().expect("told").to_owned();
-    Process { child, port: text("port"), gdb: text("gdb") }
+    Served { port: text("port"), gdb: text("gdb"), _process: process }
 }
 
 /// A client on the board's port, whose bytes a thread collects.

@@ -393,14 +393,7 @@ impl Cpu {
                     };
                     branch!(skip);
                 }
-                Op::Nop
-                | Op::Memw
-                | Op::Extw
-                | Op::Isync
-                | Op::Rsync
-                | Op::Esync
-                | Op::Dsync
-                | Op::Excw => {}
+                op if op.does_nothing() => {}
                 _ => {
                     // The clock that the instruction reads does not count itself.
                     self.executed = before + u64::from(count.wrapping_sub(start)) - 1;

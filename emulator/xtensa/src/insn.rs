@@ -183,6 +183,22 @@ impl Op {
         (Self::Call0..=Self::Callx12).contains(&self)
     }
 
+    /// Whether it only waits for what this core has done already (`MEMW`, the `SYNC` group), or is
+    /// `NOP`.
+    pub(crate) fn does_nothing(self) -> bool {
+        matches!(
+            self,
+            Self::Nop
+                | Self::Memw
+                | Self::Extw
+                | Self::Isync
+                | Self::Rsync
+                | Self::Esync
+                | Self::Dsync
+                | Self::Excw
+        )
+    }
+
     /// Whether it is of the MAC16 option.
     pub(crate) fn is_mac16(self) -> bool {
         (Self::UmulAa..=Self::Lddec).contains(&self)

@@ -169,45 +169,38 @@ pub(super) fn access(op: Op) -> Option<(Width, bool)> {
 
 /// Instructions of registers alone, branches and jumps.
 fn is_plain(op: Op) -> bool {
-    let direct = matches!(
-        op,
-        Op::Nop
-            | Op::Memw
-            | Op::Extw
-            | Op::Isync
-            | Op::Rsync
-            | Op::Esync
-            | Op::Dsync
-            | Op::Excw
-            | Op::J
-            | Op::Jx
-            | Op::Ret
-            | Op::Movi
-            | Op::Mov
-            | Op::Addi
-            | Op::Addmi
-            | Op::Add
-            | Op::And
-            | Op::Or
-            | Op::Xor
-            | Op::Sub
-            | Op::Addx2
-            | Op::Addx4
-            | Op::Addx8
-            | Op::Slli
-            | Op::Srli
-            | Op::Srai
-            | Op::Extui
-            | Op::Sext
-            | Op::Moveqz
-            | Op::Movnez
-            | Op::Movltz
-            | Op::Movgez
-            | Op::Ssr
-            | Op::Ssl
-            | Op::Ssa8l
-            | Op::Ssa8b
-            | Op::Ssai
-    );
+    let direct = op.does_nothing()
+        || matches!(
+            op,
+            Op::J
+                | Op::Jx
+                | Op::Ret
+                | Op::Movi
+                | Op::Mov
+                | Op::Addi
+                | Op::Addmi
+                | Op::Add
+                | Op::And
+                | Op::Or
+                | Op::Xor
+                | Op::Sub
+                | Op::Addx2
+                | Op::Addx4
+                | Op::Addx8
+                | Op::Slli
+                | Op::Srli
+                | Op::Srai
+                | Op::Extui
+                | Op::Sext
+                | Op::Moveqz
+                | Op::Movnez
+                | Op::Movltz
+                | Op::Movgez
+                | Op::Ssr
+                | Op::Ssl
+                | Op::Ssa8l
+                | Op::Ssa8b
+                | Op::Ssai
+        );
     direct || op.is_call() || (Op::Beqz..=Op::Bbsi).contains(&op) || alu::is_known(op)
 }

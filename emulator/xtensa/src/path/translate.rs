@@ -14,15 +14,8 @@ impl Builder {
         let insn = step.insn;
         let (r, s, t) = (self.physical(insn.r()), self.physical(insn.s), self.physical(insn.t));
         match insn.op {
-            Op::Nop
-            | Op::Memw
-            | Op::Extw
-            | Op::Isync
-            | Op::Rsync
-            | Op::Esync
-            | Op::Dsync
-            | Op::Excw
-            | Op::J => {}
+            Op::J => {}
+            op if op.does_nothing() => {}
             Op::Movi => self.set_number(t, insn.imm),
             Op::Mov => self.set_copy(r, s),
             Op::Addi | Op::Addmi => self.set_sum(t, s, insn.imm),
