@@ -3,8 +3,8 @@
 use super::{
     fuse,
     record::{Key, Recorded, Step},
-    step::{Do, Exit, Micro},
-    values::Values,
+    step::{Do, Exit, Micro, Outside, Span},
+    values::{Cell, Values},
 };
 use crate::cpu::HISTORY;
 
@@ -17,6 +17,7 @@ pub(super) struct Path {
     /// Of the times that follow, if the path is a circle.
     pub(super) again: Option<Box<[Micro]>>,
     pub(super) exits: Box<[Exit]>,
+    pub(super) spans: Box<[Span]>,
     /// The exits at the end of both.
     pub(super) ends: [u32; 2],
     /// What was executed.
@@ -30,51 +31,61 @@ pub(super) struct Path {
 }
 
 /// Rounds in which the knowledge at the start of a circle is narrowed to what its end leaves.
-const ROUNDS: usize = 4;
+const ROUNDS: usize = 8;
+
+/// What the two ends of a circle do not agree on.
+#[derive(Debug, Default)]
+struct Forgotten {
+    slots: u128,
+    cells: Vec<Cell>,
+}
+
+impl Forgotten {
+    fn everything() -> Self {
+        Self { slots: u128::MAX, cells: Vec::new() }
+    }
+}
 
 /// Compiles `recorded`.
 pub(super) fn compile(recorded: Recorded) -> Path {
     let Recorded { key, steps, is_circle } = recorded;
-    let mut exits = Vec::new();
-    if !is_circle {
-        let mut builder = Builder::new(&key, Values::unknown());
-        let end = builder.pass(&steps, 0, &mut exits);
-        let first = builder.ops.into();
-        return Path::new(key, first, None, exits, [end; 2], steps);
-    }
-    let mut forgotten = 0;
-    for round in 0..=ROUNDS {
-        exits.clear();
+    let mut forgotten = Forgotten::default();
+    for round in 0..=if is_circle { ROUNDS } else { 0 } {
+        let mut outside = Outside::default();
         let mut first = Builder::new(&key, Values::unknown());
-        let first_end = first.pass(&steps, forgotten, &mut exits);
+        let first_end = first.pass(&steps, &forgotten, &mut outside);
         let start = first.values.clone();
+        if !is_circle {
+            return Path::new(key, first.ops, None, outside, [first_end; 2], steps);
+        }
         let mut again = Builder::new(&key, start.clone());
         (again.increment, again.callinc) = (first.increment, first.callinc);
-        let again_end = again.pass(&steps, forgotten, &mut exits);
+        let again_end = again.pass(&steps, &forgotten, &mut outside);
         let sar_fits = start.sar.is_none() || start.sar == again.values.sar;
+        let lost = start.cells_beyond(&again.values);
         let beyond = again.values.beyond(&start);
-        if beyond == 0 && sar_fits {
-            let (first, again) = (first.ops.into(), again.ops.into());
-            return Path::new(key, first, Some(again), exits, [first_end, again_end], steps);
+        if beyond == 0 && sar_fits && lost.is_empty() {
+            let ends = [first_end, again_end];
+            return Path::new(key, first.ops, Some(again.ops), outside, ends, steps);
         }
-        forgotten |= beyond;
+        forgotten.slots |= beyond;
+        forgotten.cells.extend(lost);
         if round + 1 >= ROUNDS || !sar_fits {
-            forgotten = u64::MAX;
+            forgotten = Forgotten::everything();
         }
     }
-    exits.clear();
+    let mut outside = Outside::default();
     let mut builder = Builder::new(&key, Values::unknown());
-    let end = builder.pass(&steps, u64::MAX, &mut exits);
-    let first = builder.ops.into();
-    Path::new(key, first, None, exits, [end; 2], steps)
+    let end = builder.pass(&steps, &Forgotten::everything(), &mut outside);
+    Path::new(key, builder.ops, None, outside, [end; 2], steps)
 }
 
 impl Path {
     fn new(
         key: Key,
-        first: Box<[Micro]>,
-        again: Option<Box<[Micro]>>,
-        exits: Vec<Exit>,
+        first: Vec<Micro>,
+        again: Option<Vec<Micro>>,
+        outside: Outside,
         ends: [u32; 2],
         steps: Vec<Step>,
     ) -> Self {
@@ -83,8 +94,18 @@ impl Path {
             steps.get(place).map_or(0, |step| step.pc)
         });
         let addresses = before.chain(steps.iter().map(|step| step.pc)).collect();
-        let (exits, steps) = (exits.into(), steps.into());
-        Self { key, first, again, exits, ends, steps, addresses, variant: None, misses: 0 }
+        Self {
+            key,
+            first: first.into(),
+            again: again.map(Into::into),
+            exits: outside.exits.into(),
+            spans: outside.spans.into(),
+            ends,
+            steps: steps.into(),
+            addresses,
+            variant: None,
+            misses: 0,
+        }
     }
 }
 
@@ -118,22 +139,25 @@ impl Builder {
         }
     }
 
-    /// One time round; gives the exit at its end, where the registers of `forgotten` are written.
-    fn pass(&mut self, steps: &[Step], forgotten: u64, exits: &mut Vec<Exit>) -> u32 {
+    /// One time round; gives the exit at its end, where what is `forgotten` is written.
+    fn pass(&mut self, steps: &[Step], forgotten: &Forgotten, outside: &mut Outside) -> u32 {
         for (done, step) in (0_u32..).zip(steps) {
-            self.step(step, done, exits);
+            self.step(step, done, outside);
         }
-        if forgotten == u64::MAX {
+        let is_all = forgotten.slots == u128::MAX;
+        if is_all {
             self.values.sar = None;
         }
-        self.values.forget(forgotten, &mut self.ops);
+        self.values.retain_cells(|cell| !is_all && !forgotten.cells.contains(cell));
+        self.values.forget(forgotten.slots, &mut self.ops);
+        self.values.tidy();
         let pc = steps.last().map_or(0, |step| step.next);
         let done = u32::try_from(steps.len()).unwrap_or(u32::MAX);
-        self.exit(done, pc, pc, exits)
+        self.exit(done, pc, pc, outside)
     }
 
-    pub(super) fn exit(&self, done: u32, pc: u32, next: u32, exits: &mut Vec<Exit>) -> u32 {
-        exits.push(Exit {
+    pub(super) fn exit(&self, done: u32, pc: u32, next: u32, outside: &mut Outside) -> u32 {
+        outside.exits.push(Exit {
             done,
             pc,
             next,
@@ -143,7 +167,7 @@ impl Builder {
             callinc: self.callinc,
             writes: self.values.writes(),
         });
-        u32::try_from(exits.len() - 1).unwrap_or(u32::MAX)
+        u32::try_from(outside.exits.len() - 1).unwrap_or(u32::MAX)
     }
 
     /// The physical register of register `n` of the window.

@@ -3,7 +3,8 @@
 use super::{
     alu::{alu, shift_amount},
     compile::Path,
-    step::{Do, Micro},
+    step::{Do, Micro, Span},
+    values::{SLOT_MASK, SLOTS},
 };
 use crate::{
     access::{Side, is_inside, load_from},
@@ -23,6 +24,7 @@ pub(super) enum Leave {
     Trap(u32, Trap),
 }
 
+const NO_SPAN: Span = Span { first: 0, bytes: 0, pages: 0 };
 const WIDTHS: [Width; 4] = [Width::Byte, Width::Half, Width::Word, Width::Half];
 
 /// Runs along `path` as often as `left` instructions allow, but at least once. Gives how often it
@@ -32,7 +34,7 @@ const WIDTHS: [Width; 4] = [Width::Byte, Width::Half, Width::Word, Width::Half];
 #[expect(clippy::cast_possible_truncation, reason = "registers are cut to bytes on purpose")]
 pub(super) fn execute<B: Bus>(
     path: &Path,
-    ar: &mut [u32; 64],
+    ar: &mut [u32; SLOTS],
     sar: &mut u32,
     mem: &mut Memory,
     side: &mut Side<'_>,
@@ -47,18 +49,18 @@ pub(super) fn execute<B: Bus>(
         for micro in ops {
             macro_rules! a {
                 () => {
-                    ar[usize::from(micro.a & 63)]
+                    ar[usize::from(micro.a & SLOT_MASK)]
                 };
             }
             macro_rules! b {
                 () => {
-                    ar[usize::from(micro.b & 63)]
+                    ar[usize::from(micro.b & SLOT_MASK)]
                 };
             }
             macro_rules! d {
                 ($value:expr) => {{
                     let value = $value;
-                    ar[usize::from(micro.d & 63)] = value;
+                    ar[usize::from(micro.d & SLOT_MASK)] = value;
                 }};
             }
             macro_rules! expect {
@@ -97,23 +99,25 @@ pub(super) fn execute<B: Bus>(
             }
             macro_rules! store {
                 ($number:ty, $width:expr) => {{
-                    let (at, value) = (a!().wrapping_add(micro.imm), ar[usize::from(micro.d & 63)]);
-                    if !(is_inside(at, size_of::<$number>(), micro.x)
+                    let (at, value) =
+                        (a!().wrapping_add(micro.imm), ar[usize::from(micro.d & SLOT_MASK)]);
+                    let span = path.spans.get(micro.x as usize).copied().unwrap_or(NO_SPAN);
+                    if !(span.has(at, size_of::<$number>())
                         && mem.set_backed(at, (value as $number).to_le_bytes()))
                     {
-                        let result = mem.store_elsewhere(bus, side, [micro.x, at], $width, value);
-                        if let Err(trap) = result {
-                            return (times, Leave::Trap(micro.y, trap));
-                        }
-                        if *side.attention || mem.is_stale() {
-                            return (times, Leave::Attention(micro.y));
-                        }
+                        let place = [span.pages, at];
+                        let result = mem.store_elsewhere(bus, side, place, $width, value);
+                        // It may be what the path keeps in its slots.
+                        return match result {
+                            Err(trap) => (times, Leave::Trap(micro.y, trap)),
+                            Ok(()) => (times, Leave::Attention(micro.y)),
+                        };
                     }
                 }};
             }
             macro_rules! store_at {
                 ($number:ty) => {{
-                    let value = ar[usize::from(micro.d & 63)];
+                    let value = ar[usize::from(micro.d & SLOT_MASK)];
                     mem.set_backed(micro.imm, (value as $number).to_le_bytes());
                 }};
             }
@@ -190,7 +194,8 @@ pub(super) fn execute<B: Bus>(
                     };
                     match found {
                         Ok(value) if micro.x == 3 => d!(sign_extend_half(value)),
-                        Ok(value) => d!(value),
+                        // A bus load that is masked has its count of bits in b, others 0.
+                        Ok(value) => d!(value & (u32::MAX >> ((32 - micro.b) % 32))),
                         Err(trap) => return (times, Leave::Trap(micro.y, trap)),
                     }
                 }
@@ -203,7 +208,7 @@ pub(super) fn execute<B: Bus>(
                 Do::StoreAny => {
                     let (addr, width) =
                         (a!().wrapping_add(micro.imm), WIDTHS[(micro.x & 3) as usize]);
-                    let value = ar[usize::from(micro.d & 63)];
+                    let value = ar[usize::from(micro.d & SLOT_MASK)];
                     if let Err(trap) = mem.store_any(bus, side, addr, width, value) {
                         return (times, Leave::Trap(micro.y, trap));
                     }
@@ -221,6 +226,35 @@ pub(super) fn execute<B: Bus>(
                     let sum = a!().wrapping_add(micro.imm);
                     d!(sum);
                     expect!(sum == micro.y);
+                }
+                Do::AddIfLt => {
+                    let sum = a!().wrapping_add(micro.imm);
+                    d!(sum);
+                    expect!(sum.cast_signed() < b!().cast_signed());
+                }
+                Do::Load8Sum => {
+                    let sum = a!().wrapping_add(b!());
+                    let at = sum.wrapping_add(micro.imm);
+                    let value = match mem.backed(at) {
+                        Some([byte]) if is_inside(at, 1, micro.x) => Ok(u32::from(byte)),
+                        _ => mem.load_elsewhere(bus, micro.x, at, Width::Byte),
+                    };
+                    match value {
+                        Ok(value) => d!(value),
+                        Err(trap) => {
+                            d!(sum);
+                            return (times, Leave::Trap(micro.y, trap));
+                        }
+                    }
+                }
+                Do::IfNeither => {
+                    let value = a!();
+                    if value == micro.imm {
+                        return (times, Leave::At(micro.x & 0xffff));
+                    }
+                    if value == micro.y {
+                        return (times, Leave::At(micro.x >> 16));
+                    }
                 }
                 Do::Load8IfNe => load_and_expect!(u8, false),
                 Do::Load16IfNe => load_and_expect!(u16, false),

@@ -27,6 +27,7 @@ use compile::{Path, compile};
 use execute::{Leave, execute};
 use record::{LENGTH_MAX, Recorded};
 use step::{Exit, Value};
+use values::{SLOT_MASK, SLOTS};
 
 use crate::{
     access::Side,
@@ -224,8 +225,10 @@ impl Cpu {
             return Followed::No;
         }
         let mut side = Side { effects: &mut self.effects, attention: &mut self.attention };
+        let mut slots = [0; SLOTS];
+        slots[..64].copy_from_slice(&self.ar);
         let (times, leave) =
-            execute(path, &mut self.ar, &mut self.sar, &mut self.mem, &mut side, bus, left);
+            execute(path, &mut slots, &mut self.sar, &mut self.mem, &mut side, bus, left);
         let (number, behind, trap) = match leave {
             Leave::At(number) => (number, false, None),
             Leave::Attention(number) => (number, true, None),
@@ -236,7 +239,8 @@ impl Cpu {
         let done = u64::from(times) * length + u64::from(exit.done);
         note_history(&mut self.history, low(self.executed), path, done);
         self.executed += done;
-        write_back(exit, &mut self.ar);
+        write_back(exit, &mut slots);
+        self.ar.copy_from_slice(&slots[..64]);
         self.pc = if behind { exit.next } else { exit.pc };
         self.base = exit.base;
         self.window_start = exit.window_start;
@@ -264,11 +268,13 @@ impl Cpu {
 }
 
 /// The registers that the path has not written yet.
-fn write_back(exit: &Exit, ar: &mut [u32; 64]) {
+fn write_back(exit: &Exit, slots: &mut [u32; SLOTS]) {
     for &(register, value) in &exit.writes {
-        ar[usize::from(register & 63)] = match value {
+        slots[usize::from(register & 63)] = match value {
             Value::Const(number) => number,
-            Value::Sum(source, number) => ar[usize::from(source & 63)].wrapping_add(number),
+            Value::Sum(source, number) => {
+                slots[usize::from(source & SLOT_MASK)].wrapping_add(number)
+            }
             Value::Unknown => continue,
         };
     }

@@ -56,9 +56,9 @@ pub(super) enum Do {
     Load32At,
     /// d = what is at a + imm, wherever that is; width and sign in x; exit y
     LoadAny,
-    /// d = what the bus has at imm; width and sign in x; exit y
+    /// d = the low b bits, or all if that is 0, of what the bus has at imm; width and sign in x; exit y
     LoadBus,
-    /// Byte at a + imm of the backing bytes, in the pages x, = d; exit y
+    /// Byte at a + imm of the backing bytes, in the span number x, = d; exit y
     Store8,
     Store16,
     Store32,
@@ -82,6 +82,12 @@ pub(super) enum Do {
     Load8IfEq,
     Load16IfEq,
     Load32IfEq,
+    /// d = a + imm; the path ends with exit x unless that is less than b, which is not d
+    AddIfLt,
+    /// d = byte at a + b + imm of the backing bytes, in the pages x; exit y, with a + b in d
+    Load8Sum,
+    /// The path ends with the exit in the low half of x if a == imm, in the high half if a == y.
+    IfNeither,
     /// The path goes on if a == b, and ends with exit x otherwise.
     IfEq,
     IfNe,
@@ -118,6 +124,33 @@ pub(super) struct Micro {
     pub(super) imm: u32,
     pub(super) x: u32,
     pub(super) y: u32,
+}
+
+/// Backing bytes that a store may change without a look at anything else.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) struct Span {
+    pub(super) first: u32,
+    pub(super) bytes: u32,
+    /// Those of the region: the first one times 65536, and their count.
+    pub(super) pages: u32,
+}
+
+impl Span {
+    /// Whether an aligned access of `bytes` bytes at `at` stays in it.
+    #[inline(always)]
+    #[expect(clippy::inline_always, reason = "the fast path of compiled paths")]
+    pub(super) fn has(self, at: u32, bytes: usize) -> bool {
+        let last = (self.bytes as usize).wrapping_sub(bytes);
+        let aligned = at as usize & (bytes - 1) == 0;
+        aligned && last < self.bytes as usize && at.wrapping_sub(self.first) as usize <= last
+    }
+}
+
+/// Where a path can be left, and where its stores go.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Outside {
+    pub(super) exits: Vec<Exit>,
+    pub(super) spans: Vec<Span>,
 }
 
 /// What a register holds that was not written while the path ran.

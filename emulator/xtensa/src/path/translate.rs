@@ -5,12 +5,15 @@ use super::{
     compile::{Builder, Operand},
     condition::Condition,
     record::{Place, Step},
-    step::{Do, Exit},
+    step::{Do, Outside, Span},
 };
-use crate::insn::{Insn, Op};
+use crate::{
+    insn::{Insn, Op},
+    memory::PAGE_BITS,
+};
 
 impl Builder {
-    pub(super) fn step(&mut self, step: &Step, done: u32, exits: &mut Vec<Exit>) {
+    pub(super) fn step(&mut self, step: &Step, done: u32, outside: &mut Outside) {
         let insn = step.insn;
         let (r, s, t) = (self.physical(insn.r()), self.physical(insn.s), self.physical(insn.t));
         match insn.op {
@@ -34,13 +37,13 @@ impl Builder {
                 self.shift_amount(insn, s, done);
             }
             Op::L8ui | Op::L16ui | Op::L16si | Op::L32i | Op::L32ai | Op::L32r => {
-                self.load(step, [t, s], done, exits);
+                self.load(step, [t, s], done, outside);
             }
-            Op::S8i | Op::S16i | Op::S32i | Op::S32ri => self.store(step, [t, s], done, exits),
-            op if op.is_call() => self.call(step, s, done, exits),
+            Op::S8i | Op::S16i | Op::S32i | Op::S32ri => self.store(step, [t, s], done, outside),
+            op if op.is_call() => self.call(step, s, done, outside),
             Op::Entry => self.entry(insn),
-            Op::Jx | Op::Ret | Op::Retw => self.leave(step, s, done, exits),
-            op if (Op::Beqz..=Op::Bbsi).contains(&op) => self.branch(step, [s, t], done, exits),
+            Op::Jx | Op::Ret | Op::Retw => self.leave(step, s, done, outside),
+            op if (Op::Beqz..=Op::Bbsi).contains(&op) => self.branch(step, [s, t], done, outside),
             _ => self.alu([r, s, t], insn, done),
         }
     }
@@ -214,7 +217,7 @@ impl Builder {
         self.push(Do::Alu, [dest, a, b], 0, [done, 0]);
     }
 
-    fn load(&mut self, step: &Step, [d, s]: [u8; 2], done: u32, exits: &mut Vec<Exit>) {
+    fn load(&mut self, step: &Step, [d, s]: [u8; 2], done: u32, outside: &mut Outside) {
         let insn = step.insn;
         if let Place::Constant(number) = step.place {
             return self.set_number(d, number);
@@ -229,17 +232,17 @@ impl Builder {
         let known = base.is_some_and(|base| base.wrapping_add(insn.imm) == step.address);
         match step.place {
             Place::Region { delta, .. } if known => {
-                self.set(at, [d, 0, 0], step.address.wrapping_add(delta), bits);
+                self.load_at(at, d, step.address.wrapping_add(delta), bits);
             }
             Place::Bus if known => {
-                let exit = self.exit_behind(step, done, exits);
+                let exit = self.exit_behind(step, done, outside);
                 self.values.define(d, u32::MAX, &mut self.ops);
                 self.push(Do::LoadBus, [d, 0, 0], step.address, [any, exit]);
             }
             place => {
                 let (a, more) = self.address(s);
                 let number = insn.imm.wrapping_add(more);
-                let exit = self.exit_behind(step, done, exits);
+                let exit = self.exit_behind(step, done, outside);
                 self.values.define(d, bits, &mut self.ops);
                 if let Place::Region { delta, pages } = place {
                     let number = number.wrapping_add(delta);
@@ -251,6 +254,18 @@ impl Builder {
         }
     }
 
+    /// A load from a place that is known, which is made once and remembered.
+    fn load_at(&mut self, load: Do, d: u8, at: u32, bits: u32) {
+        if let Some(slot) = self.values.cell(load, at) {
+            return self.set_copy(d, slot);
+        }
+        let Some(slot) = self.values.add_cell(load, at) else {
+            return self.set(load, [d, 0, 0], at, bits);
+        };
+        self.set(load, [slot, 0, 0], at, bits);
+        self.set_copy(d, slot);
+    }
+
     /// A register and a number that add up to an address.
     fn address(&mut self, register: u8) -> (u8, u32) {
         if self.values.number(register).is_some() {
@@ -260,11 +275,11 @@ impl Builder {
     }
 
     /// The exit of a load or store that traps, or of a store behind which interrupts are looked at.
-    fn exit_behind(&self, step: &Step, done: u32, exits: &mut Vec<Exit>) -> u32 {
-        self.exit(done + 1, step.pc, step.pc.wrapping_add(step.insn.len()), exits)
+    fn exit_behind(&self, step: &Step, done: u32, outside: &mut Outside) -> u32 {
+        self.exit(done + 1, step.pc, step.pc.wrapping_add(step.insn.len()), outside)
     }
 
-    fn store(&mut self, step: &Step, [t, s]: [u8; 2], done: u32, exits: &mut Vec<Exit>) {
+    fn store(&mut self, step: &Step, [t, s]: [u8; 2], done: u32, outside: &mut Outside) {
         let insn = step.insn;
         let (plain, at, any) = match insn.op {
             Op::S8i => (Do::Store8, Do::Store8At, 0),
@@ -275,33 +290,58 @@ impl Builder {
         let known = base.is_some_and(|base| base.wrapping_add(insn.imm) == step.address);
         let d = self.place(t);
         if let (Place::Region { delta, .. }, true) = (step.place, known) {
-            return self.push(at, [d, 0, 0], step.address.wrapping_add(delta), [0; 2]);
+            return self.store_at(at, d, step.address.wrapping_add(delta));
         }
         let (a, more) = self.address(s);
         let number = insn.imm.wrapping_add(more);
-        let exit = self.exit_behind(step, done, exits);
-        if let Place::Region { delta, pages } = step.place {
-            self.push(plain, [d, a, 0], number.wrapping_add(delta), [pages, exit]);
-        } else {
-            self.push(Do::StoreAny, [d, a, 0], number, [any, exit]);
+        let Place::Region { delta, pages } = step.place else {
+            let exit = self.exit_behind(step, done, outside);
+            self.values.retain_cells(|_| false);
+            return self.push(Do::StoreAny, [d, a, 0], number, [any, exit]);
+        };
+        let at = step.address.wrapping_add(delta);
+        self.values.drop_cells(at, 4, None);
+        let region = [pages >> 16 << PAGE_BITS, ((pages >> 16) + (pages & 0xffff)) << PAGE_BITS];
+        let [first, end] = self.values.span(at, region);
+        outside.spans.push(Span { first, bytes: end.saturating_sub(first), pages });
+        let span = u32::try_from(outside.spans.len() - 1).unwrap_or(u32::MAX);
+        let exit = self.exit_behind(step, done, outside);
+        self.push(plain, [d, a, 0], number.wrapping_add(delta), [span, exit]);
+    }
+
+    /// A store to a place that is known: what is remembered of it changes as well.
+    fn store_at(&mut self, store: Do, d: u8, at: u32) {
+        self.push(store, [d, 0, 0], at, [0; 2]);
+        let (load, bytes, bits) = match store {
+            Do::Store8At => (Do::Load8At, 1, 0xff),
+            Do::Store16At => (Do::Load16At, 2, 0xffff),
+            _ => (Do::Load32At, 4, u32::MAX),
+        };
+        let fits = self.values.bits(d) & !bits == 0;
+        self.values.drop_cells(at, bytes, fits.then_some(load));
+        if let Some(slot) = self.values.cell(load, at) {
+            self.set_copy(slot, d);
         }
     }
 
     /// The path ends in front of the instruction unless `register` holds `number`.
-    fn expect(&mut self, register: u8, number: u32, step: &Step, done: u32, exits: &mut Vec<Exit>) {
+    fn expect(&mut self, register: u8, number: u32, step: &Step, done: u32, outside: &mut Outside) {
         let (op, a) = match self.operand(register) {
             Operand::Place(a) => (Do::IfEqI, a),
             Operand::Number(known) if known == number => return,
             Operand::Number(_) => (Do::Leave, 0),
         };
-        let exit = self.exit(done, step.pc, step.pc, exits);
+        let exit = self.exit(done, step.pc, step.pc, outside);
         self.push(op, [0, a, 0], number, [exit, 0]);
+        if op == Do::IfEqI {
+            self.values.learn(a, number);
+        }
     }
 
-    fn call(&mut self, step: &Step, s: u8, done: u32, exits: &mut Vec<Exit>) {
+    fn call(&mut self, step: &Step, s: u8, done: u32, outside: &mut Outside) {
         let op = step.insn.op;
         if matches!(op, Op::Callx0 | Op::Callx4 | Op::Callx8 | Op::Callx12) {
-            self.expect(s, step.next, step, done, exits);
+            self.expect(s, step.next, step, done, outside);
         }
         let back = step.pc.wrapping_add(step.insn.len());
         let increment = match op {
@@ -332,13 +372,13 @@ impl Builder {
     }
 
     /// `JX`, `RET` or `RETW`; the recorder has made sure that the caller's frame is there.
-    fn leave(&mut self, step: &Step, s: u8, done: u32, exits: &mut Vec<Exit>) {
+    fn leave(&mut self, step: &Step, s: u8, done: u32, outside: &mut Outside) {
         match step.insn.op {
-            Op::Jx => self.expect(s, step.next, step, done, exits),
-            Op::Ret => self.expect(self.physical(0), step.next, step, done, exits),
+            Op::Jx => self.expect(s, step.next, step, done, outside),
+            Op::Ret => self.expect(self.physical(0), step.next, step, done, outside),
             _ => {
                 let link = step.address;
-                self.expect(self.physical(0), link, step, done, exits);
+                self.expect(self.physical(0), link, step, done, outside);
                 let pane = self.base >> 2;
                 let caller = pane.wrapping_sub((link >> 30) as u8) & 15;
                 self.window_start = self.window_start & !(1 << pane) | 1 << caller;
@@ -347,7 +387,7 @@ impl Builder {
         }
     }
 
-    fn branch(&mut self, step: &Step, [s, t]: [u8; 2], done: u32, exits: &mut Vec<Exit>) {
+    fn branch(&mut self, step: &Step, [s, t]: [u8; 2], done: u32, outside: &mut Outside) {
         let insn = step.insn;
         let Some((condition, second)) = Condition::of(insn) else { return };
         let behind = step.pc.wrapping_add(insn.len());
@@ -367,23 +407,29 @@ impl Builder {
             (Operand::Number(a), Operand::Number(b)) if condition.holds(a, b) => {}
             // The first time round it was so, and never again.
             (Operand::Number(_), Operand::Number(_)) => {
-                let exit = self.exit(done + 1, other, other, exits);
+                let exit = self.exit(done + 1, other, other, outside);
                 self.push(Do::Leave, [0; 3], 0, [exit, 0]);
             }
             (Operand::Place(_), Operand::Number(number)) if condition.always(bits, number) => {}
             (Operand::Place(a), Operand::Number(number)) if condition.immediate().is_some() => {
-                let exit = self.exit(done + 1, other, other, exits);
+                let exit = self.exit(done + 1, other, other, outside);
                 let op = condition.immediate().unwrap_or(Do::Leave);
                 self.push(op, [0, a, 0], number, [exit, 0]);
+                if op == Do::IfEqI {
+                    self.values.learn(a, number);
+                }
             }
             (Operand::Number(number), Operand::Place(a)) if condition.is_symmetric() => {
-                let exit = self.exit(done + 1, other, other, exits);
+                let exit = self.exit(done + 1, other, other, outside);
                 let op = condition.immediate().unwrap_or(Do::Leave);
                 self.push(op, [0, a, 0], number, [exit, 0]);
+                if op == Do::IfEqI {
+                    self.values.learn(a, number);
+                }
             }
             _ => {
                 let (a, b) = (self.place(s), self.place(t));
-                let exit = self.exit(done + 1, other, other, exits);
+                let exit = self.exit(done + 1, other, other, outside);
                 self.push(condition.direct(), [0, a, b], 0, [exit, 0]);
             }
         }
