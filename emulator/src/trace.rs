@@ -137,6 +137,9 @@ pub enum Hang {
     },
     /// Bytes behind the end of a deflate stream make the ROM's loop spin (ROM-FACTS 5.5).
     DeflateTail,
+    /// One command works for so long that no client waits for its end: it erases or reads more than
+    /// 256 MiB, of a flash that `SPI_SET_PARAMS` made far larger than any part.
+    Endless,
     /// The loader was left without user code (ROM-FACTS 1.4).
     LoaderLeft,
     /// A guest stopped on something that it cannot do.

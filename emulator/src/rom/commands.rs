@@ -24,6 +24,8 @@ const DATA_OFFSET: usize = 8 + 16;
 const CHECKSUM_SEED: u8 = 0xEF;
 /// Bytes that `SPI_FLASH_MD5` reads at a time.
 const MD5_PIECE_BYTES: usize = 128;
+/// Bytes that one command may hash here; the ROM would read for minutes behind that.
+const MD5_BYTES_MAX: u32 = 256 << 20;
 /// So many of them are taken together here: a sector.
 const MD5_BUFFER_BYTES: usize = 32 * MD5_PIECE_BYTES;
 /// Payload of `READ_FLASH_SLOW`, and its longest read.
@@ -384,6 +386,10 @@ fn md5<F: SpiDevice>(
         return Err(Failure::Refused.into());
     }
     let mut rest = if len.cast_signed() <= 0 { 0 } else { len };
+    let chip_bytes = FlashChip::load(machine).chip_bytes;
+    if rest > MD5_BYTES_MAX && address.checked_add(rest).is_some_and(|end| end <= chip_bytes) {
+        return Err(Failing::Exit(LoaderExit::Hang(Hang::Endless)));
+    }
     let mut context = md5::Context::new();
     let mut address = address;
     let mut buffer = [0; MD5_BUFFER_BYTES];
@@ -401,3 +407,6 @@ fn md5<F: SpiDevice>(
     loader.payload_mut()[..MD5_PAYLOAD_BYTES].copy_from_slice(text.as_bytes());
     Ok(Outcome::DoneClear.into())
 }
+
+#[cfg(test)]
+mod tests;

@@ -25,6 +25,9 @@ pub(super) use read::read_in_pieces;
 const PROGRAM_BYTES: usize = 32;
 /// Sectors in a 64 KiB block.
 const SECTORS_PER_BLOCK: u32 = 16;
+/// Erase instructions that one command may take: the sectors of 256 MiB, most of an hour of a part's
+/// time. `SPI_SET_PARAMS` can claim 4 GiB in sectors of one byte.
+const ERASES_MAX: usize = 1 << 16;
 /// Polls of a part that is not busy before it counts as stuck. One would do for a real part;
 /// more leaves room for injected one-off read errors.
 const FUTILE_POLLS_MAX: u32 = 8;
@@ -282,7 +285,8 @@ fn unit_address(number: u32, unit_bytes: u32, chip_bytes: u32) -> Result<u32, Fl
 ///
 /// # Errors
 ///
-/// Misaligned or beyond the chip (after the mode setup); the part never gets ready.
+/// Misaligned or beyond the chip (after the mode setup); the part never gets ready, or there is no
+/// end of erasing.
 pub fn prepare_range<F: SpiDevice>(
     machine: &mut Machine<F>,
     address: u32,
@@ -297,27 +301,31 @@ pub fn prepare_range<F: SpiDevice>(
     }
     unlock(machine)?;
     let sector = address / sector_bytes;
-    for (opcode, sector) in erase_plan(sector, byte_count.div_ceil(sector_bytes)) {
+    let mut plan = erase_plan(sector, byte_count.div_ceil(sector_bytes));
+    for (opcode, sector) in plan.by_ref().take(ERASES_MAX) {
         erase(machine, opcode, sector * sector_bytes)?;
     }
-    Ok(())
+    plan.next().map_or(Ok(()), |_| Err(FlashError::Hang(Hang::Endless)))
 }
 
 /// Opcodes with their first sector: sectors up to a block boundary (a whole block's worth when
 /// already on one), then blocks while more than 16 sectors remain, then sectors.
 fn erase_plan(first: u32, count: u32) -> impl Iterator<Item = (u8, u32)> {
     let end = first + count;
-    let head_end = end.min(first + SECTORS_PER_BLOCK - first % SECTORS_PER_BLOCK);
+    let head_end = end.min((first - first % SECTORS_PER_BLOCK).saturating_add(SECTORS_PER_BLOCK));
     let mut sector = first;
     std::iter::from_fn(move || {
-        let (opcode, step) = if sector >= head_end && end - sector > SECTORS_PER_BLOCK {
+        let at = sector;
+        if at >= end {
+            return None;
+        }
+        let (opcode, step) = if at >= head_end && end - at > SECTORS_PER_BLOCK {
             (0xD8, SECTORS_PER_BLOCK)
         } else {
             (0x20, 1)
         };
-        let at = sector;
-        sector += step;
-        (at < end).then_some((opcode, at))
+        sector = at.saturating_add(step);
+        Some((opcode, at))
     })
 }
 

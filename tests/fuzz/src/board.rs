@@ -20,6 +20,8 @@ use spi_nor::{catalog, part::Part};
 const STEP: Duration = Duration::from_micros(200);
 /// Requests of one run.
 const REQUESTS_MAX: usize = 64;
+/// Virtual time of one run. `SPI_SET_PARAMS` can make one erase command an hour's work.
+const BOARD_TIME_MAX: Duration = Duration::from_millis(600_000);
 
 fn flash() -> BoardFlash {
     static FLASH: OnceLock<BoardFlash> = OnceLock::new();
@@ -52,6 +54,9 @@ pub(crate) fn rom(data: &[u8]) {
     say(&mut other, &mut now, &sync);
     let cut = usize::from(data.last().copied().unwrap_or(0));
     for record in crate::records(data).take(REQUESTS_MAX) {
+        if now > Instant::ZERO + BOARD_TIME_MAX {
+            break;
+        }
         let mut wire = Vec::new();
         match record.split_first() {
             Some((0xFF, raw)) => wire.extend_from_slice(raw),
