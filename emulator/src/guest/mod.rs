@@ -243,7 +243,7 @@ impl Guest {
                 Some(self.returned(machine))
             }
             Stop::OutsideRam { pc: HANDLER_RETURN } if self.cpu.leave_level1_handler() => {
-                self.cpu.expect_idle();
+                self.handler_left(machine, probe);
                 None
             }
             Stop::OutsideRam { pc } if self.continue_native(machine, pc, end) => None,
@@ -257,6 +257,18 @@ impl Guest {
                 let held = probe.is_some_and(|probe| probe.hold(Pause::Break));
                 (!held).then(|| stop::breakpoint(machine, &self.cpu, pc))
             }
+        }
+    }
+
+    /// Behind a handler the program may wait on as before: with all bytes that have come read, it takes
+    /// the next group as one that never did anything else.
+    fn handler_left<F>(&mut self, machine: &Machine<F>, probe: Option<&mut Probe>) {
+        if self.coalescing == 1 || machine.soc.uart.interrupt_status() != 0 || !self.cpu.rests() {
+            return self.cpu.expect_idle();
+        }
+        self.state = State::Waiting;
+        if let Some(probe) = probe {
+            probe.waits();
         }
     }
 

@@ -1,6 +1,6 @@
 //! The state of the core.
 
-use crate::idle::Watch;
+use crate::idle::{Rest, Watch};
 use crate::interrupt::Interrupted;
 use crate::memory::Memory;
 use crate::path::Paths;
@@ -153,6 +153,7 @@ pub struct Cpu {
     pub(crate) watch_effects: u64,
     pub(crate) watch_next: u64,
     pub(crate) watch_soon: bool,
+    pub(crate) rest: Option<Box<Rest>>,
     pub(crate) interrupted: Option<Box<Interrupted>>,
     pub(crate) paths: Paths,
 }
@@ -193,6 +194,7 @@ impl Cpu {
             watch_effects: 0,
             watch_next: 0,
             watch_soon: false,
+            rest: None,
             interrupted: None,
             paths: Paths::default(),
         }

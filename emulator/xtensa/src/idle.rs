@@ -5,14 +5,21 @@
 //! an effect in between, the code can only go round the same circle until an interrupt, input or
 //! time changes something. Native functions may run in between; the embedder tells of their
 //! effects with [`Cpu::note_effect`].
+//!
+//! What the circle is made of and looks at is kept: as long as that is the same, a core that comes
+//! back to the same state, as behind an interrupt handler, is idle without another attempt.
 
 use crate::bus::Bus;
 use crate::cpu::Cpu;
+use crate::path::{Place, what_it_touches};
 
 /// Instructions between two attempts.
 const INTERVAL: u64 = 4096;
 /// Longest circle that is recognised, in instructions.
 const CIRCLE: u32 = 400;
+
+/// Words that a circle may be made of and look at to be recognised again.
+const WORDS_MAX: usize = 64;
 
 /// The state that must come back.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -20,6 +27,16 @@ pub(crate) struct Watch {
     state: State,
     effects: u64,
     left: u32,
+    /// Addresses of the words of memory that matter; `None` if something else does as well.
+    words: Option<Vec<u32>>,
+}
+
+/// A circle that was found to have no effect.
+#[derive(Debug, Clone)]
+pub(crate) struct Rest {
+    state: State,
+    /// Words of memory that it is made of and looks at, and what they hold.
+    words: Vec<(u32, u32)>,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -75,7 +92,8 @@ impl Cpu {
         self.watch_effects = effects;
         if quiet {
             let state = self.state();
-            self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE }));
+            let words = Some(Vec::new());
+            self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE, words }));
         }
         quiet
     }
@@ -90,13 +108,49 @@ impl Cpu {
         let maybe = started && watch.effects == effects && watch.state.pc == self.pc;
         let over = watch.effects != effects || watch.left == 0;
         let recurs = maybe && self.watch.as_ref().is_some_and(|watch| watch.state == self.state());
-        if recurs || over {
-            self.watch = None;
+        if !recurs && !over {
+            self.note_words();
+            return false;
         }
+        let words = self.watch.take().and_then(|watch| watch.words);
         if recurs {
+            let mem = &self.mem;
+            let held = words.and_then(|words| {
+                words.into_iter().map(|addr| Some((addr, mem.word(addr)?))).collect()
+            });
+            self.rest = held.map(|words| Box::new(Rest { state: self.state(), words }));
             // Still idle unless the embedder changes something: look again at once.
             self.watch_next = self.executed;
         }
         recurs
+    }
+
+    /// Whether the core is in the state in which it was found idle last, with everything in memory
+    /// that matters as it was. False also where it was found so by time or by a register.
+    #[must_use]
+    pub fn rests(&self) -> bool {
+        self.rest.as_ref().is_some_and(|rest| {
+            let same = rest.words.iter().all(|&(addr, held)| self.mem.word(addr) == Some(held));
+            same && rest.state.pc == self.pc && rest.state == self.state()
+        })
+    }
+
+    /// Notes the words that the next instruction consists of and looks at.
+    fn note_words(&mut self) {
+        let touched = what_it_touches(self).filter(|(_, place)| *place != Place::Bus);
+        let Some(words) = self.watch.as_mut().and_then(|watch| watch.words.as_mut()) else { return };
+        let Some((address, place)) = touched.filter(|_| words.len() < WORDS_MAX) else {
+            if let Some(watch) = &mut self.watch {
+                watch.words = None;
+            }
+            return;
+        };
+        let code = [self.pc & !3, self.pc.wrapping_add(2) & !3];
+        let data = (place != Place::None).then_some(address & !3);
+        for addr in code.into_iter().chain(data) {
+            if !words.contains(&addr) {
+                words.push(addr);
+            }
+        }
     }
 }

@@ -20,7 +20,7 @@ mod translate;
 mod values;
 mod watched;
 
-pub(crate) use record::Place;
+pub(crate) use record::{Place, what_it_touches};
 pub(crate) use watched::Watched;
 
 use compile::{Path, compile};

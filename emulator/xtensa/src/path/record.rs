@@ -154,6 +154,13 @@ impl Recorded {
     }
 }
 
+/// Address and place of the data that the next instruction loads or stores, [`Place::None`] if it does
+/// neither; `None` if a path cannot have it.
+pub(crate) fn what_it_touches(cpu: &mut Cpu) -> Option<(u32, Place)> {
+    let step = Recorded::new(cpu).next_step(cpu)?;
+    Some((step.address, step.place))
+}
+
 /// Width of a load's or store's access, and whether it is a store.
 pub(super) fn access(op: Op) -> Option<(Width, bool)> {
     Some(match op {
