@@ -17,6 +17,9 @@ const LINE_MAX: usize = 1 << 20;
 /// at work gets each byte in its time, and one in its interrupt handler at the handler's end: stubs
 /// have little room for frames, and what they drop depends on it.
 pub(super) const COALESCING: usize = 112;
+/// A program that has seen nothing of a group but in its handler waits on as it did, so the next one
+/// may be twice as long, up to this.
+const GROUP_MAX: usize = 4096;
 /// What the next burst depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Conditions {
@@ -31,6 +34,14 @@ impl Guest {
     /// many instructions.
     pub(crate) fn receive_one_by_one(&mut self) {
         self.coalescing = 1;
+        self.group = 1;
+    }
+
+    /// The handler has taken a group: whether the program `rests`, with nothing changed that it looks
+    /// at while it waits, decides how long the next may be.
+    pub(super) fn group_taken(&mut self, rests: bool) {
+        let longer = self.group.saturating_mul(2).min(GROUP_MAX);
+        self.group = if rests && self.coalescing > 1 { longer } else { self.coalescing };
     }
 
     /// Books bytes from the host on the line.
@@ -53,7 +64,7 @@ impl Guest {
     /// behind fewer. It does not depend on how the host cuts its bytes.
     pub(super) fn next_burst<F>(&self, machine: &Machine<F>) -> Option<Instant> {
         self.next_burst_of(machine, |threshold| match self.state {
-            State::Waiting if threshold == 1 => self.coalescing,
+            State::Waiting if threshold == 1 => self.group,
             State::Waiting | State::Running => threshold,
         })
     }

@@ -67,6 +67,8 @@ pub(crate) struct Guest {
     burst: Cell<Option<(Conditions, Option<Instant>)>>,
     /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
     coalescing: usize,
+    /// The same for a program that waits.
+    group: usize,
     lost_bytes: u64,
     instructions: u64,
     effects: u64,
@@ -141,6 +143,7 @@ impl Guest {
             line_changes: 0,
             burst: Cell::new(None),
             coalescing: COALESCING,
+            group: COALESCING,
             lost_bytes: 0,
             instructions: 0,
             effects: 0,
@@ -263,7 +266,10 @@ impl Guest {
     /// Behind a handler the program may wait on as before: with all bytes that have come read, it takes
     /// the next group as one that never did anything else.
     fn handler_left<F>(&mut self, machine: &Machine<F>, probe: Option<&mut Probe>) {
-        if self.coalescing == 1 || machine.soc.uart.interrupt_status() != 0 || !self.cpu.rests() {
+        let rests =
+            self.coalescing > 1 && machine.soc.uart.interrupt_status() == 0 && self.cpu.rests();
+        self.group_taken(rests);
+        if !rests {
             return self.cpu.expect_idle();
         }
         self.state = State::Waiting;

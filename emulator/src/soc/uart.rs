@@ -417,8 +417,12 @@ impl Uart {
     fn status(&self, now: Instant) -> u32 {
         let most = if self.has_real_fifo { RX_FIFO_BYTES } else { FIFO_COUNT_MAX };
         let received = self.rx.len().min(most);
-        let backlog = self.tx_line_free.since(now).as_nanos() / self.byte_time().as_nanos().max(1);
-        let waiting = usize::try_from(backlog).unwrap_or(usize::MAX).min(FIFO_COUNT_MAX);
+        let waiting = match self.tx_line_free.since(now).as_nanos() {
+            // Programs ask for received bytes mostly while nothing is sent.
+            0 => 0,
+            left => left / self.byte_time().as_nanos().max(1),
+        };
+        let waiting = usize::try_from(waiting).unwrap_or(usize::MAX).min(FIFO_COUNT_MAX);
         u32::try_from(received | waiting << 16).unwrap_or(0)
     }
 }

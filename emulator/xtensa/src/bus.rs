@@ -53,7 +53,7 @@ pub trait Bus {
     fn store(&mut self, addr: u32, width: Width, value: u32) -> Result<(), BusFault>;
 
     /// Interrupt inputs of the core, one bit a line, level-sensitive. Asked for at the start of
-    /// each slice of about four thousand instructions and after each store to the bus.
+    /// each slice of about eight thousand instructions and after each store to the bus.
     fn interrupt_lines(&mut self) -> u32 {
         0
     }

@@ -14,9 +14,13 @@ use crate::cpu::Cpu;
 use crate::path::{Place, what_it_touches};
 
 /// Instructions between two attempts.
-const INTERVAL: u64 = 4096;
+const INTERVAL: u64 = 8192;
 /// Longest circle that is recognised, in instructions.
 const CIRCLE: u32 = 400;
+/// A loop that computes comes back to a place in another state. An attempt ends when it has done so
+/// this often; each eighth does not, since a waiting circle may hold such a loop.
+const OTHER_STATES_MAX: u32 = 2;
+const PATIENT_ATTEMPTS: u32 = 8;
 
 /// Words that a circle may be made of and look at to be recognised again.
 const WORDS_MAX: usize = 64;
@@ -27,6 +31,8 @@ pub(crate) struct Watch {
     state: State,
     effects: u64,
     left: u32,
+    /// How often the place may come back in another state.
+    others: u32,
     /// Addresses of the words of memory that matter; `None` if something else does as well.
     words: Option<Vec<u32>>,
 }
@@ -93,7 +99,10 @@ impl Cpu {
         if quiet {
             let state = self.state();
             let words = Some(Vec::new());
-            self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE, words }));
+            self.watch_attempts = self.watch_attempts.wrapping_add(1);
+            let is_patient = self.watch_attempts % PATIENT_ATTEMPTS == 0;
+            let others = if is_patient { CIRCLE } else { OTHER_STATES_MAX };
+            self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE, others, words }));
         }
         quiet
     }
@@ -106,8 +115,12 @@ impl Cpu {
         let started = watch.left < CIRCLE;
         watch.left = watch.left.saturating_sub(1);
         let maybe = started && watch.effects == effects && watch.state.pc == self.pc;
-        let over = watch.effects != effects || watch.left == 0;
+        let mut over = watch.effects != effects || watch.left == 0;
         let recurs = maybe && self.watch.as_ref().is_some_and(|watch| watch.state == self.state());
+        if let (true, false, Some(watch)) = (maybe, recurs, &mut self.watch) {
+            watch.others = watch.others.saturating_sub(1);
+            over |= watch.others == 0;
+        }
         if !recurs && !over {
             self.note_words();
             return false;

@@ -8,7 +8,7 @@ use crate::observe::Observer;
 use crate::path::Followed;
 
 /// Instructions between two looks at the interrupt lines.
-const SLICE: u32 = 4096;
+const SLICE: u32 = 8192;
 
 /// Why a run ended.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -141,7 +141,7 @@ poll:   s32i a4, a2, 4
     let mut cpu = machine(source, &[DATA]);
     let outcome = cpu.run(&mut NoBus, 1_000_000);
     assert!(matches!(outcome.stop, Stop::Idle { .. }), "{outcome:?}");
-    assert!(outcome.instructions < 10_000);
+    assert!(outcome.instructions < 20_000);
     cpu.mem.write_word(DATA, 7).unwrap();
     assert_eq!(cpu.run(&mut NoBus, 1000).stop, Stop::OutsideRam { pc: MAGIC });
     assert_eq!(cpu.call_result(), 7);
