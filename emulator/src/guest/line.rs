@@ -1,5 +1,7 @@
 //! Bytes on their way from the host to the program.
 
+use std::collections::{VecDeque, vec_deque::Drain};
+
 use esp_protocol::slip;
 
 use super::{Guest, State};
@@ -20,6 +22,7 @@ pub(super) const COALESCING: usize = 112;
 /// A program that has seen nothing of a group but in its handler waits on as it did, so the next one
 /// may be twice as long, up to this.
 const GROUP_MAX: usize = 4096;
+
 /// What the next burst depends on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(super) struct Conditions {
@@ -27,6 +30,126 @@ pub(super) struct Conditions {
     most: usize,
     threshold: usize,
     quiet: Duration,
+}
+
+/// Bytes that come right behind each other.
+#[derive(Debug, Clone, Copy)]
+struct Run {
+    /// The first has arrived one byte time later.
+    start: Instant,
+    byte_ns: u64,
+    count: usize,
+}
+
+impl Run {
+    /// When its byte number `index` has arrived.
+    fn due(self, index: usize) -> Instant {
+        let bytes = u64::try_from(index).unwrap_or(u64::MAX).saturating_add(1);
+        self.start + Duration::from_nanos(self.byte_ns.saturating_mul(bytes))
+    }
+
+    /// How many of its bytes have arrived by `until`.
+    fn arrived(self, until: Instant) -> usize {
+        if until < self.start {
+            return 0;
+        }
+        let whole = until.since(self.start).as_nanos().checked_div(self.byte_ns);
+        whole.map_or(self.count, |whole| {
+            usize::try_from(whole).unwrap_or(usize::MAX).min(self.count)
+        })
+    }
+
+    fn skip(&mut self, count: usize) {
+        if let Some(last) = count.checked_sub(1) {
+            self.start = self.due(last);
+        }
+        self.count -= count;
+    }
+}
+
+/// Bytes on their way, and when each arrives.
+#[derive(Debug, Clone, Default)]
+pub(super) struct Line {
+    bytes: VecDeque<u8>,
+    runs: VecDeque<Run>,
+    /// Times that it was changed.
+    changes: u64,
+}
+
+impl Line {
+    /// Puts `bytes` on the line behind what is there, from `start`; gives how many it has no room for.
+    fn push(&mut self, start: Instant, byte_ns: u64, bytes: &[u8]) -> usize {
+        let count = bytes.len().min(LINE_MAX.saturating_sub(self.bytes.len()));
+        if count > 0 {
+            self.bytes.extend(&bytes[..count]);
+            self.changes += 1;
+            match self.runs.back_mut() {
+                Some(last) if last.byte_ns == byte_ns && last.due(last.count - 1) == start => {
+                    last.count += count;
+                }
+                _ => self.runs.push_back(Run { start, byte_ns, count }),
+            }
+        }
+        bytes.len() - count
+    }
+
+    /// When the next byte has arrived.
+    pub(super) fn next_due(&self) -> Option<Instant> {
+        self.runs.front().map(|run| run.due(0))
+    }
+
+    /// Takes bytes of one run that have arrived by `until`, if there are any.
+    fn take(&mut self, until: Instant) -> Option<(Run, Drain<'_, u8>)> {
+        let run = self.runs.front_mut()?;
+        let count = run.arrived(until);
+        let whole = *run;
+        run.skip(count);
+        if run.count == 0 {
+            self.runs.pop_front();
+        }
+        self.changes += u64::from(count > 0);
+        (count > 0).then(|| (whole, self.bytes.drain(..count)))
+    }
+
+    /// Where the first of the `count` bytes from number `first` on is that ends a frame.
+    fn find_end(&self, first: usize, count: usize) -> Option<usize> {
+        let (front, back) = self.bytes.as_slices();
+        let (from, to) = (first.min(front.len()), (first + count).min(front.len()));
+        let in_front = memchr::memchr(slip::END, front.get(from..to)?);
+        in_front.or_else(|| {
+            let skipped = to - from;
+            let from = (first + skipped).saturating_sub(front.len());
+            let found = memchr::memchr(slip::END, back.get(from..from + count - skipped)?);
+            found.map(|place| skipped + place)
+        })
+    }
+
+    fn find_burst(&self, conditions: Conditions) -> Option<Instant> {
+        let Conditions { most, threshold, quiet, .. } = conditions;
+        let mut last = self.next_due()?;
+        let mut count = 0;
+        for run in &self.runs {
+            if run.due(0) > last + quiet {
+                break;
+            }
+            // Bytes further apart than the silence are groups of their own.
+            let together = if run.byte_ns > quiet.as_nanos() { 1 } else { run.count };
+            let taken = together.min(most.saturating_sub(count).max(1));
+            let end = if threshold == 1 { self.find_end(count, taken) } else { None };
+            if let Some(end) = end {
+                return Some(run.due(end));
+            }
+            last = run.due(taken - 1);
+            count += taken;
+            if count >= most {
+                return Some(last);
+            }
+            if taken < run.count {
+                break;
+            }
+        }
+        Some(last + quiet)
+    }
 }
 
 impl Guest {
@@ -49,15 +172,8 @@ impl Guest {
         let byte_ns = machine.soc.uart.byte_time().as_nanos();
         let start = machine.soc.uart.received_at().max(now);
         machine.soc.uart.book_receive(now, bytes.len());
-        for (count, &byte) in (1_u64..).zip(bytes) {
-            if self.line.len() == LINE_MAX {
-                self.lost_bytes += 1;
-                continue;
-            }
-            let due = start + Duration::from_nanos(byte_ns.saturating_mul(count));
-            self.line.push_back((due, byte));
-            self.line_changes += 1;
-        }
+        let lost = self.line.push(start, byte_ns, bytes);
+        self.lost_bytes += u64::try_from(lost).unwrap_or(u64::MAX);
     }
 
     /// When the next bytes are noticed: the FIFO reaches its threshold, or the line has gone quiet
@@ -77,31 +193,16 @@ impl Guest {
     ) -> Option<Instant> {
         let (threshold, quiet) = machine.soc.uart.receive_thresholds();
         let most = most(threshold);
-        let line_changes = self.line_changes;
+        let line_changes = self.line.changes;
         let conditions = Conditions { line_changes, most, threshold, quiet };
         if let Some((known, burst)) = self.burst.get()
             && known == conditions
         {
             return burst;
         }
-        let burst = self.find_burst(conditions);
+        let burst = self.line.find_burst(conditions);
         self.burst.set(Some((conditions, burst)));
         burst
-    }
-
-    pub(super) fn find_burst(&self, conditions: Conditions) -> Option<Instant> {
-        let Conditions { most, threshold, quiet, .. } = conditions;
-        let mut last = self.line.front()?.0;
-        for (count, &(due, byte)) in (1..).zip(self.line.iter()) {
-            if due > last + quiet {
-                break;
-            }
-            last = due;
-            if count >= most || threshold == 1 && byte == slip::END {
-                return Some(due);
-            }
-        }
-        Some(last + quiet)
     }
 
     /// Takes the bytes that are there; gives the time of the next one, or `last` if that is sooner.
@@ -123,15 +224,14 @@ impl Guest {
 
     /// The FIFO gets the bytes that have arrived by `until`.
     pub(super) fn take_until<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
-        while let Some(&(due, byte)) = self.line.front()
-            && due <= until
-        {
-            self.line.pop_front();
-            self.line_changes += 1;
-            if machine.soc.uart.push_received(byte) {
+        while let Some((run, bytes)) = self.line.take(until) {
+            if let Some(first) = machine.soc.uart.push_received(bytes) {
                 let what = "the receive FIFO is full: bytes are lost".to_owned();
-                machine.trace.push(due, Event::Note { what });
+                machine.trace.push(run.due(first), Event::Note { what });
             }
         }
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -21,13 +21,13 @@ pub use probe::{InstructionSink, Pause, Probe, Watch, Watchpoint};
 pub use profile::{FunctionCount, Profile};
 pub use rom_image::{RomImage, RomImageError};
 
-use std::{cell::Cell, collections::VecDeque};
+use std::cell::Cell;
 
 use xtensa::{Cpu, Stop};
 
 use self::{
     bus::GuestBus,
-    line::{COALESCING, Conditions},
+    line::{COALESCING, Conditions, Line},
     memory::Fault,
     native::{Call, Exit, Flow, RomState},
     pending::Pending,
@@ -58,11 +58,9 @@ pub(crate) struct Guest {
     has_rom: bool,
     rom: RomState,
     state: State,
-    line: VecDeque<(Instant, u8)>,
+    line: Line,
     /// Native functions that have not returned.
     pending: Vec<Pending>,
-    /// Bytes that went into `line` and out of it.
-    line_changes: u64,
     /// What [`Self::next_burst`] found last, and under which conditions.
     burst: Cell<Option<(Conditions, Option<Instant>)>>,
     /// Received bytes that are noticed at once where the FIFO's threshold is a single one.
@@ -138,9 +136,8 @@ impl Guest {
             has_rom,
             rom: RomState::new(machine.soc.crystal.hertz(), reset_cause),
             state: State::Running,
-            line: VecDeque::new(),
+            line: Line::default(),
             pending: Vec::new(),
-            line_changes: 0,
             burst: Cell::new(None),
             coalescing: COALESCING,
             group: COALESCING,

@@ -50,7 +50,7 @@ impl Guest {
         turn_end: Instant,
     ) {
         // The short way of nearly all calls.
-        let arrives = self.line.front().is_some_and(|(due, _)| *due < until);
+        let arrives = self.line.next_due().is_some_and(|due| due < until);
         if until <= machine.now && until < turn_end && !arrives {
             return self.hand_back(value, is_wide);
         }

@@ -243,15 +243,14 @@ impl Uart {
         self.rx_line_free
     }
 
-    /// Puts a received byte into the FIFO, for code that reads it through the registers. True if
-    /// it is the first that is lost since the overflow interrupt was cleared.
-    pub fn push_received(&mut self, byte: u8) -> bool {
+    /// Puts received bytes into the FIFO, for code that reads it through the registers. Gives the number
+    /// of the first one that is lost, unless the overflow interrupt tells of earlier ones.
+    pub fn push_received(&mut self, bytes: impl ExactSizeIterator<Item = u8>) -> Option<usize> {
         let depth = if self.has_real_fifo { RX_FIFO_BYTES } else { RX_QUEUE_MAX };
-        if self.rx.len() < depth {
-            self.rx.push_back(byte);
-            return false;
-        }
-        !std::mem::replace(&mut self.overflowed, true)
+        let room = depth.saturating_sub(self.rx.len());
+        let is_lost = bytes.len() > room;
+        self.rx.extend(bytes.take(room));
+        (is_lost && !std::mem::replace(&mut self.overflowed, true)).then_some(room)
     }
 
     /// Takes a received byte.

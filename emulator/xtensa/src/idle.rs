@@ -151,7 +151,9 @@ impl Cpu {
     /// Notes the words that the next instruction consists of and looks at.
     fn note_words(&mut self) {
         let touched = what_it_touches(self).filter(|(_, place)| *place != Place::Bus);
-        let Some(words) = self.watch.as_mut().and_then(|watch| watch.words.as_mut()) else { return };
+        let Some(words) = self.watch.as_mut().and_then(|watch| watch.words.as_mut()) else {
+            return;
+        };
         let Some((address, place)) = touched.filter(|_| words.len() < WORDS_MAX) else {
             if let Some(watch) = &mut self.watch {
                 watch.words = None;
