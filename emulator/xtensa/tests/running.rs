@@ -155,6 +155,50 @@ poll:   s32i a4, a2, 4
 }
 
 #[test]
+fn a_waiting_core_rests_while_what_it_looks_at_is_the_same() {
+    let mut cpu = machine("poll: l32i a3, a10, 0\n beqz a3, poll\n break 0, 1", &[DATA]);
+    assert!(!cpu.rests(), "nothing has been found");
+    assert!(matches!(cpu.run(&mut NoBus, 100_000).stop, Stop::Idle { .. }));
+    assert!(cpu.rests());
+    cpu.mem.write_word(DATA + 4, 1).unwrap();
+    assert!(cpu.rests(), "it does not look there");
+    for (address, value) in [(DATA, 1), (CODE, 0)] {
+        let before = cpu.mem.read_word(address).unwrap();
+        cpu.mem.write_word(address, value).unwrap();
+        assert!(!cpu.rests(), "{address:#x}");
+        cpu.mem.write_word(address, before).unwrap();
+        assert!(cpu.rests());
+    }
+    let before = cpu.a(9);
+    cpu.set_a(9, before + 1);
+    assert!(!cpu.rests(), "another state");
+    cpu.set_a(9, before);
+    cpu.mem.write_word(DATA, 7).unwrap();
+    assert!(matches!(cpu.run(&mut NoBus, 100).stop, Stop::Break { .. }));
+    assert!(!cpu.rests(), "it is elsewhere");
+}
+
+#[test]
+fn what_waits_for_a_register_or_for_time_does_not_rest() {
+    let mut cpu = machine("poll: l32i a3, a10, 0\n beqz a3, poll", &[0x3ff4_0000]);
+    assert!(matches!(cpu.run(&mut Zeroes, 100_000).stop, Stop::Idle { .. }));
+    assert!(!cpu.rests());
+}
+
+/// A bus on which everything is 0.
+struct Zeroes;
+
+impl Bus for Zeroes {
+    fn load(&mut self, _: u32, _: Width) -> Result<u32, BusFault> {
+        Ok(0)
+    }
+
+    fn store(&mut self, _: u32, _: Width, _: u32) -> Result<(), BusFault> {
+        Ok(())
+    }
+}
+
+#[test]
 fn polling_through_a_native_function_is_idle_too() {
     let source = "
         j start

@@ -81,7 +81,7 @@ pub(super) fn compile(recorded: Recorded) -> Path {
 }
 
 impl Path {
-    fn new(
+    pub(super) fn new(
         key: Key,
         first: Vec<Micro>,
         again: Option<Vec<Micro>>,
@@ -96,8 +96,8 @@ impl Path {
         let addresses = before.chain(steps.iter().map(|step| step.pc)).collect();
         Self {
             key,
-            first: first.into(),
-            again: again.map(Into::into),
+            first: fuse::pairs(first),
+            again: again.map(fuse::pairs),
             exits: outside.exits.into(),
             spans: outside.spans.into(),
             ends,

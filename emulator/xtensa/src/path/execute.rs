@@ -98,9 +98,9 @@ pub(super) fn execute<B: Bus>(
                 }};
             }
             macro_rules! store {
-                ($number:ty, $width:expr) => {{
-                    let (at, value) =
-                        (a!().wrapping_add(micro.imm), ar[usize::from(micro.d & SLOT_MASK)]);
+                ($number:ty, $width:expr, $base:expr) => {{
+                    let at = u32::wrapping_add($base, micro.imm);
+                    let value = ar[usize::from(micro.d & SLOT_MASK)];
                     let span = path.spans.get(micro.x as usize).copied().unwrap_or(NO_SPAN);
                     if !(span.has(at, size_of::<$number>())
                         && mem.set_backed(at, (value as $number).to_le_bytes()))
@@ -119,6 +119,27 @@ pub(super) fn execute<B: Bus>(
                 ($number:ty) => {{
                     let value = ar[usize::from(micro.d & SLOT_MASK)];
                     mem.set_backed(micro.imm, (value as $number).to_le_bytes());
+                }};
+            }
+            macro_rules! load_bus {
+                ($found:expr) => {
+                    match $found {
+                        Ok(value) if micro.x == 3 => d!(sign_extend_half(value)),
+                        // A bus load that is masked has its count of bits in b, others 0.
+                        Ok(value) => d!(value & (u32::MAX >> ((32 - micro.b) % 32))),
+                        Err(trap) => return (times, Leave::Trap(micro.y, trap)),
+                    }
+                };
+            }
+            macro_rules! expect_neither {
+                () => {{
+                    let value = a!();
+                    if value == micro.imm {
+                        return (times, Leave::At(micro.x & 0xffff));
+                    }
+                    if value == micro.y {
+                        return (times, Leave::At(micro.x >> 16));
+                    }
                 }};
             }
             match micro.op {
@@ -185,23 +206,16 @@ pub(super) fn execute<B: Bus>(
                 Do::Load16At => d!(load_at!(u16)),
                 Do::Load16SignedAt => d!(sign_extend_half(load_at!(u16))),
                 Do::Load32At => d!(load_at!(u32)),
-                Do::LoadAny | Do::LoadBus => {
+                Do::LoadAny => {
                     let width = WIDTHS[(micro.x & 3) as usize];
-                    let found = if micro.op == Do::LoadBus {
-                        load_from(bus, micro.imm, width)
-                    } else {
-                        mem.load_any(bus, a!().wrapping_add(micro.imm), width)
-                    };
-                    match found {
-                        Ok(value) if micro.x == 3 => d!(sign_extend_half(value)),
-                        // A bus load that is masked has its count of bits in b, others 0.
-                        Ok(value) => d!(value & (u32::MAX >> ((32 - micro.b) % 32))),
-                        Err(trap) => return (times, Leave::Trap(micro.y, trap)),
-                    }
+                    load_bus!(mem.load_any(bus, a!().wrapping_add(micro.imm), width));
                 }
-                Do::Store8 => store!(u8, Width::Byte),
-                Do::Store16 => store!(u16, Width::Half),
-                Do::Store32 => store!(u32, Width::Word),
+                Do::LoadBus => {
+                    load_bus!(load_from(bus, micro.imm, WIDTHS[(micro.x & 3) as usize]));
+                }
+                Do::Store8 => store!(u8, Width::Byte, a!()),
+                Do::Store16 => store!(u16, Width::Half, a!()),
+                Do::Store32 => store!(u32, Width::Word, a!()),
                 Do::Store8At => store_at!(u8),
                 Do::Store16At => store_at!(u16),
                 Do::Store32At => store_at!(u32),
@@ -247,14 +261,44 @@ pub(super) fn execute<B: Bus>(
                         }
                     }
                 }
-                Do::IfNeither => {
-                    let value = a!();
-                    if value == micro.imm {
+                Do::IfNeither => expect_neither!(),
+                Do::MovIfNeither => {
+                    d!(b!());
+                    expect_neither!();
+                }
+                Do::KeepLoadBus => {
+                    ar[usize::from(micro.a & SLOT_MASK)] = ar[usize::from(micro.d & SLOT_MASK)];
+                    load_bus!(load_from(bus, micro.imm, WIDTHS[(micro.x & 3) as usize]));
+                }
+                Do::KeepAddMaskStore16 => {
+                    let number = a!();
+                    ar[usize::from(micro.b & SLOT_MASK)] = number;
+                    let sum = a!().wrapping_add(micro.imm) & micro.y;
+                    d!(sum);
+                    mem.set_backed(micro.x, (sum as u16).to_le_bytes());
+                }
+                Do::AddStore8 => {
+                    let sum = a!().wrapping_add(b!());
+                    ar[usize::from(micro.b & SLOT_MASK)] = sum;
+                    store!(u8, Width::Byte, sum);
+                }
+                Do::IfNeICount => {
+                    if a!() == micro.imm {
                         return (times, Leave::At(micro.x & 0xffff));
                     }
-                    if value == micro.y {
+                    let sum = ar[usize::from(micro.d & SLOT_MASK)].wrapping_add(micro.y);
+                    d!(sum);
+                    if sum == micro.y {
                         return (times, Leave::At(micro.x >> 16));
                     }
+                }
+                Do::XorAddIfLt => {
+                    let [to, one, other, _] = micro.y.to_le_bytes();
+                    ar[usize::from(to & SLOT_MASK)] =
+                        ar[usize::from(one & SLOT_MASK)] ^ ar[usize::from(other & SLOT_MASK)];
+                    let sum = a!().wrapping_add(micro.imm);
+                    d!(sum);
+                    expect!(sum.cast_signed() < b!().cast_signed());
                 }
                 Do::Load8IfNe => load_and_expect!(u8, false),
                 Do::Load16IfNe => load_and_expect!(u16, false),

@@ -1,4 +1,7 @@
 //! Neighbours that are one operation.
+//!
+//! While a path is made, [`push`] joins what belongs together as a value and its comparison do. When it is
+//! ready, [`pairs`] joins two operations that are often neighbours to one that does both one after the other.
 
 use super::step::{Do, Micro};
 
@@ -20,10 +23,9 @@ pub(super) fn push(ops: &mut Vec<Micro>, micro: Micro) {
 fn test(ops: &mut Vec<Micro>, micro: Micro) -> bool {
     let Some(&last) = ops.last() else { return false };
     if (last.op, micro.op, last.a) == (Do::IfNeI, Do::IfNeI, micro.a)
-        && let (Ok(first), Ok(second)) = (u16::try_from(last.x), u16::try_from(micro.x))
+        && let Some(x) = exits(last, micro)
     {
         ops.pop();
-        let x = u32::from(second) << 16 | u32::from(first);
         ops.push(Micro { op: Do::IfNeither, x, y: micro.imm, ..last });
         return true;
     }
@@ -121,3 +123,55 @@ fn mask(ops: &mut [Micro], micro: Micro) -> bool {
         _ => false,
     }
 }
+
+/// The operations of a path with those neighbours joined that [`pair`] knows.
+pub(super) fn pairs(ops: Vec<Micro>) -> Box<[Micro]> {
+    let mut joined: Vec<Micro> = Vec::with_capacity(ops.len());
+    for mut micro in ops {
+        while let Some(both) = joined.last().and_then(|last| pair(*last, micro)) {
+            joined.pop();
+            micro = both;
+        }
+        joined.push(micro);
+    }
+    joined.into()
+}
+
+/// One operation that does what `first` and then `second` do.
+fn pair(first: Micro, second: Micro) -> Option<Micro> {
+    match (first.op, second.op) {
+        (Do::Mov, Do::LoadBus) if first.a == second.d => {
+            Some(Micro { op: Do::KeepLoadBus, a: first.d, ..second })
+        }
+        (Do::Mov, Do::IfNeither) => {
+            Some(Micro { op: Do::MovIfNeither, d: first.d, b: first.a, ..second })
+        }
+        (Do::AddMask, Do::Store16At) if first.d == second.d => {
+            Some(Micro { op: Do::KeepAddMaskStore16, b: first.a, x: second.imm, ..first })
+        }
+        (Do::Mov, Do::KeepAddMaskStore16) if second.b == second.a && first.a == second.a => {
+            Some(Micro { b: first.d, ..second })
+        }
+        (Do::Add, Do::Store8) if first.d == second.a && first.d == first.b => {
+            Some(Micro { op: Do::AddStore8, a: first.a, b: first.b, ..second })
+        }
+        (Do::IfNeI, Do::AddIfNe) if second.a == second.d && second.imm == second.y => {
+            let x = exits(first, second)?;
+            Some(Micro { op: Do::IfNeICount, d: second.d, x, y: second.y, ..first })
+        }
+        (Do::Xor, Do::AddIfLt) => {
+            let y = u32::from_le_bytes([first.d, first.a, first.b, 0]);
+            Some(Micro { op: Do::XorAddIfLt, y, ..second })
+        }
+        _ => None,
+    }
+}
+
+/// Two exits in one number.
+fn exits(first: Micro, second: Micro) -> Option<u32> {
+    let [low, high] = [u16::try_from(first.x).ok()?, u16::try_from(second.x).ok()?];
+    Some(u32::from(high) << 16 | u32::from(low))
+}
+
+#[cfg(test)]
+mod tests;

@@ -88,6 +88,19 @@ pub(super) enum Do {
     Load8Sum,
     /// The path ends with the exit in the low half of x if a == imm, in the high half if a == y.
     IfNeither,
+    /// `Mov` of d to a, then `LoadBus` of d.
+    KeepLoadBus,
+    /// `Mov` of b to d, then `IfNeither`.
+    MovIfNeither,
+    /// `Mov` of a to b, then `AddMask` of a to d, then `Store16At` of d at x.
+    KeepAddMaskStore16,
+    /// `Add` of a to b, then `Store8` of d at b.
+    AddStore8,
+    /// `IfNeI` with the exit in the low half of x, then `AddIfNe` of d with y as both numbers and the exit in
+    /// the high half.
+    IfNeICount,
+    /// `Xor` of the registers in the bytes of y, the first of which it writes, then `AddIfLt`.
+    XorAddIfLt,
     /// The path goes on if a == b, and ends with exit x otherwise.
     IfEq,
     IfNe,
