@@ -1,6 +1,6 @@
 //! Bytes on their way from the host to the program.
 
-use std::collections::{VecDeque, vec_deque::Drain};
+use std::collections::VecDeque;
 
 use esp_protocol::slip;
 
@@ -98,17 +98,23 @@ impl Line {
         self.runs.front().map(|run| run.due(0))
     }
 
-    /// Takes bytes of one run that have arrived by `until`, if there are any.
-    fn take(&mut self, until: Instant) -> Option<(Run, Drain<'_, u8>)> {
+    /// Takes the bytes of one run that have arrived by `until`, or some of them, if there are any.
+    fn take<R>(&mut self, until: Instant, take: impl FnOnce(Run, &[u8]) -> R) -> Option<R> {
         let run = self.runs.front_mut()?;
-        let count = run.arrived(until);
-        let whole = *run;
+        let (front, _) = self.bytes.as_slices();
+        let bytes = front.get(..run.arrived(until)).unwrap_or(front);
+        let count = bytes.len();
+        if count == 0 {
+            return None;
+        }
+        let taken = take(*run, bytes);
+        self.bytes.drain(..count);
         run.skip(count);
         if run.count == 0 {
             self.runs.pop_front();
         }
-        self.changes += u64::from(count > 0);
-        (count > 0).then(|| (whole, self.bytes.drain(..count)))
+        self.changes += 1;
+        Some(taken)
     }
 
     /// Where the first of the `count` bytes from number `first` on is that ends a frame.
@@ -224,10 +230,12 @@ impl Guest {
 
     /// The FIFO gets the bytes that have arrived by `until`.
     pub(super) fn take_until<F>(&mut self, machine: &mut Machine<F>, until: Instant) {
-        while let Some((run, bytes)) = self.line.take(until) {
-            if let Some(first) = machine.soc.uart.push_received(bytes) {
+        let uart = &mut machine.soc.uart;
+        let mut push = |run: Run, bytes: &[u8]| uart.push_received(bytes).map(|lost| run.due(lost));
+        while let Some(lost) = self.line.take(until, &mut push) {
+            if let Some(due) = lost {
                 let what = "the receive FIFO is full: bytes are lost".to_owned();
-                machine.trace.push(run.due(first), Event::Note { what });
+                machine.trace.push(due, Event::Note { what });
             }
         }
     }

@@ -245,11 +245,12 @@ impl Uart {
 
     /// Puts received bytes into the FIFO, for code that reads it through the registers. Gives the number
     /// of the first one that is lost, unless the overflow interrupt tells of earlier ones.
-    pub fn push_received(&mut self, bytes: impl ExactSizeIterator<Item = u8>) -> Option<usize> {
+    pub fn push_received(&mut self, bytes: &[u8]) -> Option<usize> {
         let depth = if self.has_real_fifo { RX_FIFO_BYTES } else { RX_QUEUE_MAX };
         let room = depth.saturating_sub(self.rx.len());
-        let is_lost = bytes.len() > room;
-        self.rx.extend(bytes.take(room));
+        let taken = bytes.get(..room).unwrap_or(bytes);
+        self.rx.extend(taken);
+        let is_lost = taken.len() < bytes.len();
         (is_lost && !std::mem::replace(&mut self.overflowed, true)).then_some(room)
     }
 

@@ -18,9 +18,9 @@ const INTERVAL: u64 = 8192;
 /// Longest circle that is recognised, in instructions.
 const CIRCLE: u32 = 400;
 /// A loop that computes comes back to a place in another state. An attempt ends when it has done so
-/// this often; each eighth does not, since a waiting circle may hold such a loop.
+/// this often; one in thirty-two does not, since a waiting circle may hold such a loop.
 const OTHER_STATES_MAX: u32 = 2;
-const PATIENT_ATTEMPTS: u32 = 8;
+const PATIENT_ATTEMPTS: u32 = 32;
 
 /// Words that a circle may be made of and look at to be recognised again.
 const WORDS_MAX: usize = 64;
@@ -100,7 +100,7 @@ impl Cpu {
             let state = self.state();
             let words = Some(Vec::new());
             self.watch_attempts = self.watch_attempts.wrapping_add(1);
-            let is_patient = self.watch_attempts % PATIENT_ATTEMPTS == 0;
+            let is_patient = self.watch_attempts.is_multiple_of(PATIENT_ATTEMPTS);
             let others = if is_patient { CIRCLE } else { OTHER_STATES_MAX };
             self.watch = Some(Box::new(Watch { state, effects, left: CIRCLE, others, words }));
         }

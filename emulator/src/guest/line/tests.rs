@@ -48,9 +48,7 @@ proptest! {
             let count = single.iter().filter(|(due, _)| *due <= until).count();
             let expected: Vec<u8> = single.drain(..count).map(|(_, byte)| byte).collect();
             let mut taken = Vec::new();
-            while let Some((_, bytes)) = line.take(until) {
-                taken.extend(bytes);
-            }
+            while line.take(until, |_, bytes| taken.extend_from_slice(bytes)).is_some() {}
             prop_assert_eq!(taken, expected);
         }
     }
