@@ -162,10 +162,10 @@ impl Session {
         };
         self.command(&Request::FlashBegin(begin), erase_timeout(size))?;
         let blocks = blocks(rest, block_size).map(Request::FlashData);
-        let begin = *reached;
+        let from = *reached;
         self.send_blocks(blocks, program_timeout(block_size), &mut |count| {
             let sent = count.saturating_mul(block_size).min(size);
-            *reached = begin + sent;
+            *reached = from + sent;
             meter.report(u64::from(*reached));
         })?;
         if self.dialect() == Dialect::Stub {
