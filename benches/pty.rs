@@ -1,7 +1,13 @@
-//! A 1,611,488-byte image written over a PTY, against pushing as many bytes through a bare PTY pair.
+//! A 1,611,488-byte image written over a PTY, against pushing as many bytes through a bare PTY pair:
+//! in this process on a connected board, and as whole processes.
 
 #![expect(clippy::expect_used, reason = "a bench stops where something is wrong")]
 
+#[path = "../tests/hosted/emulator.rs"]
+#[allow(dead_code, reason = "the hosted tests use all of it")]
+mod emulator;
+#[path = "support/process.rs"]
+mod process;
 mod support;
 
 use std::{
@@ -12,7 +18,7 @@ use std::{
     time::Duration,
 };
 
-use criterion::{Criterion, criterion_group, criterion_main};
+use criterion::{Criterion, criterion_group};
 use esp32_emulator::transport::server::{Options, Server};
 use esp32_flasher::{
     port::serial::SerialPort,
@@ -108,6 +114,7 @@ fn pty(criterion: &mut Criterion) {
     let what = "1,611,488 bytes written over a PTY / bare PTY";
     let written = || write(&mut session, &image, Compression::WhereItPays);
     support::report_pairs(what, PAIRS, RATIO_MAX, written, || push(&image.data));
+    process::compare(&image.data, RATIO_MAX);
     let took = support::best(10, || write(&mut session, &image, Compression::Always));
     support::report_ratio("1,611,488 bytes the same, deflated", took, "bare PTY", bare, None);
 
@@ -123,4 +130,11 @@ fn pty(criterion: &mut Criterion) {
 }
 
 criterion_group!(benches, pty);
-criterion_main!(benches);
+
+fn main() {
+    if process::push_if_asked() {
+        return;
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+}

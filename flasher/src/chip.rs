@@ -124,13 +124,12 @@ impl Chip {
             return Err(ChipError::Family { magic, family });
         }
         let mut efuse = [0; 6];
-        for (address, word) in (EFUSE_WORD0..).step_by(4).zip(&mut efuse) {
-            *word = session.read_register(address)?;
-        }
-        let date = session.read_register(APB_DATE)?;
-        let clock = session.read_register(UART0_CLOCK)?;
-        let strap = session.read_register(STRAP)?;
-        Ok(Self::decode(magic, &efuse, date, clock, strap))
+        let words = (EFUSE_WORD0..).step_by(4).take(efuse.len());
+        let others = [APB_DATE, UART0_CLOCK, STRAP];
+        let values = session.read_words(&words.chain(others).collect::<Vec<_>>())?;
+        let (words, others) = values.split_at(efuse.len());
+        efuse.copy_from_slice(words);
+        Ok(Self::decode(magic, &efuse, others[0], others[1], others[2]))
     }
 
     fn decode(magic: u32, efuse: &[u32; 6], date: u32, clock: u32, strap: u32) -> Self {

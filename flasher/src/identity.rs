@@ -1,11 +1,9 @@
 //! Which parts a flash can be: one JEDEC id may belong to several.
 
-use std::sync::OnceLock;
-
 use serde::{Serialize, Serializer, ser::SerializeStruct};
 use spi_nor::{
     Meaning, catalog,
-    part::{Part, RegisterName},
+    part::{JedecId, Part, RegisterName},
 };
 
 use crate::{
@@ -42,14 +40,22 @@ impl Identity {
     /// in the log; the others count.
     #[must_use]
     pub fn of(id: FlashId) -> Self {
-        Self::among(id, built_in())
+        let readable = catalog::with_id(JedecId(id.jedec)).filter_map(|part| {
+            part.inspect_err(|error| tracing::error!(%error, "a built-in part cannot be read")).ok()
+        });
+        let by_id = readable.cloned().collect();
+        Self::of_candidates(id, by_id)
     }
 
     /// Looks `id` up among `parts`.
     #[must_use]
     pub fn among(id: FlashId, parts: &[Part]) -> Self {
-        let by_id: Vec<Part> =
-            parts.iter().filter(|part| part.jedec_id.0 == id.jedec).cloned().collect();
+        let by_id = parts.iter().filter(|part| part.jedec_id.0 == id.jedec).cloned().collect();
+        Self::of_candidates(id, by_id)
+    }
+
+    /// `by_id` are the parts with the JEDEC id of `id`.
+    fn of_candidates(id: FlashId, by_id: Vec<Part>) -> Self {
         let fitting: Vec<Part> =
             by_id.iter().filter(|part| sfdp_fits(part, &id)).cloned().collect();
         // SFDP varies between lots: it narrows the choice, it does not empty it.
@@ -86,21 +92,6 @@ impl Identity {
         };
         [true, reads(READ_OPCODES[1]), reads(READ_OPCODES[2])]
     }
-}
-
-/// The built-in parts, read once.
-fn built_in() -> &'static [Part] {
-    static PARTS: OnceLock<Vec<Part>> = OnceLock::new();
-    PARTS.get_or_init(|| {
-        let parts = catalog::names().filter_map(|name| {
-            let part = catalog::part(name);
-            if part.is_none() {
-                tracing::error!(name, "the built-in file of this part cannot be read");
-            }
-            part
-        });
-        parts.collect()
-    })
 }
 
 fn sfdp_fits(part: &Part, id: &FlashId) -> bool {

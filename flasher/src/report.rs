@@ -121,13 +121,16 @@ pub(crate) enum Event<'a> {
 pub(crate) struct Report {
     json: bool,
     silent: bool,
+    /// Progress is drawn: a terminal shows it.
+    draws: bool,
     bar: Option<ProgressBar>,
     plain_step: Option<u64>,
 }
 
 impl Report {
     pub(crate) fn new(json: bool, no_progress: bool) -> Self {
-        Self { json, silent: no_progress, bar: None, plain_step: None }
+        let draws = !json && !no_progress && io::stderr().is_terminal();
+        Self { json, silent: no_progress, draws, bar: None, plain_step: None }
     }
 
     /// Shows what happens in a batch: a table on a terminal, plain lines in a pipe, objects with
@@ -164,7 +167,7 @@ impl Report {
         if self.silent {
             return;
         }
-        if !self.json && io::stderr().is_terminal() {
+        if self.draws {
             self.draw_bar(progress);
         } else {
             self.plain_progress(progress);

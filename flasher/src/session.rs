@@ -4,6 +4,7 @@ mod error;
 #[cfg(test)]
 pub(crate) mod fake;
 mod recover;
+mod registers;
 #[cfg(test)]
 mod tests;
 
@@ -16,7 +17,7 @@ use std::{
 };
 
 use esp_protocol::{
-    command::{Opcode, RegisterWrite, Request},
+    command::{Opcode, Request},
     response::{Dialect, Response},
     slip::{self, Decoder},
 };
@@ -229,7 +230,7 @@ impl Session {
     pub fn sync(&mut self, tries: u32) -> Result<bool, SessionError> {
         let step = Step::Command(Opcode::Sync);
         for attempt in 0..tries {
-            self.send(&Request::Sync, step)?;
+            self.send(&Wire::of(&Request::Sync), step)?;
             let deadline = self.port.now() + SYNC_TIMEOUT;
             while let Some(frame) = self.receive(deadline, step)? {
                 if let Some(dialect) = sync_answer(&frame) {
@@ -284,11 +285,37 @@ impl Session {
         timeout: Duration,
         meanwhile: impl FnOnce(),
     ) -> Result<Response, SessionError> {
-        let opcode = request.opcode();
-        let step = Step::Command(opcode);
+        self.exchange(&Wire::of(request), timeout, meanwhile)
+    }
+
+    /// The same for a request that was prepared before.
+    pub(crate) fn exchange(
+        &mut self,
+        request: &Wire,
+        timeout: Duration,
+        meanwhile: impl FnOnce(),
+    ) -> Result<Response, SessionError> {
         let start = self.port.now();
-        let sent_bytes = self.send(request, step)?;
+        self.send(request, Step::Command(request.opcode))?;
         meanwhile();
+        let (response, received_bytes) = self.answer(request.opcode, timeout)?;
+        self.note_exchange(request.bytes.len() + received_bytes, start);
+        match response.failure(self.dialect) {
+            None => Ok(response),
+            Some(code) => {
+                let step = Step::Command(request.opcode);
+                Err(SessionError { step, cause: Cause::Refused { code } })
+            }
+        }
+    }
+
+    /// Waits for the answer to `opcode`, good or bad, and gives its length in bytes.
+    fn answer(
+        &mut self,
+        opcode: Opcode,
+        timeout: Duration,
+    ) -> Result<(Response, usize), SessionError> {
+        let step = Step::Command(opcode);
         let deadline = self.port.now() + timeout;
         let damaged_before = self.damaged_count;
         while let Some(frame) = self.receive(deadline, step)? {
@@ -296,40 +323,13 @@ impl Session {
                 self.damaged_count += 1;
                 continue;
             };
-            if response.opcode != u8::from(opcode) {
-                continue;
+            if response.opcode == u8::from(opcode) {
+                return Ok((response, frame.len()));
             }
-            self.note_exchange(sent_bytes + frame.len(), start);
-            return match response.failure(self.dialect) {
-                None => Ok(response),
-                Some(code) => Err(SessionError { step, cause: Cause::Refused { code } }),
-            };
         }
         let damaged = self.damaged_count - damaged_before;
         let text = self.decoder.take_text();
         Err(SessionError { step, cause: Cause::no_answer(timeout, damaged, &text) })
-    }
-
-    /// Reads a register.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::command`].
-    pub fn read_register(&mut self, address: u32) -> Result<u32, SessionError> {
-        Ok(self.command(&Request::ReadReg { address }, COMMAND_TIMEOUT)?.value)
-    }
-
-    /// Writes registers in order, all in one request.
-    ///
-    /// # Errors
-    ///
-    /// As [`Self::command`].
-    pub fn write_registers(&mut self, writes: &[(u32, u32)]) -> Result<(), SessionError> {
-        let entries = writes
-            .iter()
-            .map(|&(address, value)| RegisterWrite { address, value, mask: u32::MAX, delay_us: 0 })
-            .collect();
-        self.command(&Request::WriteReg(entries), COMMAND_TIMEOUT).map(drop)
     }
 
     /// Changes the rate on both sides, `old` and `new` in baud.
@@ -399,22 +399,16 @@ impl Session {
         self.line_outruns_rate |= took * OUTRUN_FACTOR < Duration::from_nanos(nanoseconds);
     }
 
-    /// Sends a request; returns the number of bytes that it takes on the line.
-    fn send(&mut self, request: &Request<'_>, step: Step) -> Result<usize, SessionError> {
+    fn send(&mut self, request: &Wire, step: Step) -> Result<(), SessionError> {
         self.check_interrupt(step)?;
-        self.send_payload(&request.emit(), step)
+        self.port.write(&request.bytes).map_err(SessionError::at(step))
     }
 
-    /// Sends one frame as it is; returns the number of bytes that it takes on the line.
-    pub(crate) fn send_payload(
-        &mut self,
-        payload: &[u8],
-        step: Step,
-    ) -> Result<usize, SessionError> {
+    /// Sends one frame as it is.
+    pub(crate) fn send_payload(&mut self, payload: &[u8], step: Step) -> Result<(), SessionError> {
         let mut wire = Vec::new();
         slip::encode(payload, &mut wire);
-        self.port.write(&wire).map_err(SessionError::at(step))?;
-        Ok(wire.len())
+        self.port.write(&wire).map_err(SessionError::at(step))
     }
 
     pub(crate) fn discard_input(&mut self) -> Result<(), SessionError> {
@@ -444,6 +438,20 @@ impl Session {
         if !self.warnings.contains(&warning) {
             self.warnings.push(warning);
         }
+    }
+}
+
+/// A request as it goes over the line.
+pub(crate) struct Wire {
+    opcode: Opcode,
+    bytes: Vec<u8>,
+}
+
+impl Wire {
+    pub(crate) fn of(request: &Request<'_>) -> Self {
+        let mut bytes = Vec::new();
+        slip::encode(&request.emit(), &mut bytes);
+        Self { opcode: request.opcode(), bytes }
     }
 }
 

@@ -1,7 +1,7 @@
 //! Flash instructions through the SPI controller's registers (ROM-FACTS 9.1, 9.2).
 //!
-//! One instruction is one chip select. It costs four requests: set up and start, poll, fetch the
-//! answer, restore. The registers are put back to what the ROM relies on (ROM-FACTS 6.3 e).
+//! One instruction is one chip select. It costs three turns of the line: set up and start, poll and
+//! fetch the answer, restore. The registers are put back to what the ROM relies on (ROM-FACTS 6.3 e).
 
 use std::time::Duration;
 
@@ -206,13 +206,16 @@ impl Session {
     fn spi_once(&mut self, instruction: &Instruction<'_>) -> Result<Vec<u8>, SessionError> {
         let idle = self.spi_idle()?;
         self.write_registers(&instruction.set_up())?;
-        self.wait_controller(instruction.opcode)?;
         let read_bytes = instruction.read_bytes.min(DATA_BYTES_MAX);
-        let mut answer = Vec::with_capacity(DATA_BYTES_MAX);
-        for address in (W0..).step_by(4).take(read_bytes.div_ceil(4)) {
-            answer.extend(self.read_register(address)?.to_le_bytes());
+        let mut addresses = vec![CMD];
+        addresses.extend((W0..).step_by(4).take(read_bytes.div_ceil(4)));
+        let mut found = self.read_words(&addresses)?;
+        if found[0] & CMD_USR != 0 {
+            self.wait_controller(instruction.opcode)?;
+            found = self.read_words(&addresses)?;
         }
-        answer.truncate(read_bytes);
+        let words = found.iter().skip(1).flat_map(|word| word.to_le_bytes());
+        let answer = words.take(read_bytes).collect();
         self.write_registers(&idle.writes())?;
         Ok(answer)
     }
@@ -300,11 +303,8 @@ impl Session {
     }
 
     fn read_idle(&mut self) -> Result<IdleRegisters, SessionError> {
-        Ok(IdleRegisters {
-            user: self.read_register(USER)?,
-            user1: self.read_register(USER1)?,
-            user2: self.read_register(USER2)?,
-        })
+        let found = self.read_words(&[USER, USER1, USER2])?;
+        Ok(IdleRegisters { user: found[0], user1: found[1], user2: found[2] })
     }
 
     /// Sees that the controller's registers hold what the loader's own reads rely on, and puts them

@@ -1,6 +1,8 @@
 //! The parts that are built in.
 
-use crate::part::Part;
+use std::sync::OnceLock;
+
+use crate::part::{JedecId, Part};
 use crate::part_error::PartError;
 
 /// Name and text of a part file.
@@ -96,6 +98,23 @@ pub fn names() -> impl ExactSizeIterator<Item = &'static str> {
 pub fn part(name: &str) -> Option<Part> {
     let (name, text) = FILES.iter().find(|(known, _)| known.eq_ignore_ascii_case(name))?;
     Part::parse(text, name).ok()
+}
+
+/// The built-in parts with this id, in the order of their names. A file is read as a whole when its
+/// part is first asked for, and never again: a program that has an id wants a few of many.
+pub fn with_id(id: JedecId) -> impl Iterator<Item = Result<&'static Part, &'static PartError>> {
+    static IDS: OnceLock<Vec<Option<JedecId>>> = OnceLock::new();
+    static PARTS: [OnceLock<Result<Part, PartError>>; FILES.len()] =
+        [const { OnceLock::new() }; FILES.len()];
+    let ids = IDS.get_or_init(|| FILES.iter().map(|(_, text)| written_id(text)).collect());
+    let all = ids.iter().zip(FILES).zip(&PARTS).filter(move |((found, _), _)| **found == Some(id));
+    all.map(|((_, (name, text)), part)| part.get_or_init(|| Part::parse(text, name)).as_ref())
+}
+
+/// The id as a line of a part's file says it.
+fn written_id(text: &str) -> Option<JedecId> {
+    let value = text.lines().find_map(|line| line.strip_prefix("jedec-id = "))?;
+    JedecId::try_from(value.trim().trim_matches('"').to_owned()).ok()
 }
 
 /// The file of a built-in part, letter case ignored: a starting point for a user's own.

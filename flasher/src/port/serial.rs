@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    fcntl::{FcntlArg, OFlag, fcntl},
+    unistd,
+};
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 
 use super::{Lines, Port, PortError, WRITE_STALL_MAX};
@@ -48,14 +51,32 @@ impl SerialPort {
 
 impl SerialPort {
     /// Looks for a quick answer until `until`, where sleeping would take longer: a PTY's other side
-    /// answers in less than it takes to wake a processor up.
-    fn look(&self, until: Duration) {
+    /// answers in less than it takes to wake a processor up. Says whether bytes are there.
+    fn look(&self, until: Duration) -> bool {
         while self.is_quick && self.now() < until {
-            if !matches!(self.tty.bytes_to_read(), Ok(0)) {
-                return;
+            match self.tty.bytes_to_read() {
+                Ok(0) => {}
+                Ok(_) => return true,
+                Err(_) => return false,
             }
             // The other side may need this very processor.
             std::thread::yield_now();
+        }
+        false
+    }
+
+    /// Reads what is there. `serialport` asks the system whether there is anything before each
+    /// read, which a look has answered.
+    fn take(&self, buffer: &mut [u8]) -> Option<usize> {
+        unistd::read(self.tty.as_raw_fd(), buffer).ok().filter(|count| *count > 0)
+    }
+
+    /// Writes what fits at once; waits for room only if nothing does.
+    fn put(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        match unistd::write(self.tty.as_raw_fd(), bytes) {
+            Ok(count) => Ok(count),
+            Err(nix::Error::EAGAIN) => self.tty.write(bytes),
+            Err(error) => Err(error.into()),
         }
     }
 }
@@ -76,7 +97,7 @@ impl Port for SerialPort {
         let mut written = 0;
         let mut stalled_at = self.now() + WRITE_STALL_MAX;
         while written < bytes.len() {
-            match self.tty.write(&bytes[written..]) {
+            match self.put(&bytes[written..]) {
                 Ok(count) => {
                     written += count;
                     stalled_at = self.now() + WRITE_STALL_MAX;
@@ -89,13 +110,22 @@ impl Port for SerialPort {
                 Err(error) => return Err(error.into()),
             }
         }
+        if self.is_quick {
+            // What takes the bytes to the other side may need this very processor.
+            std::thread::yield_now();
+        }
         Ok(())
     }
 
     fn read(&mut self, out: &mut Vec<u8>, deadline: Duration) -> Result<usize, PortError> {
         let mut buffer = [0; 4096];
         let start = self.now();
-        self.look(start + LOOK);
+        if self.look(start + LOOK)
+            && let Some(count) = self.take(&mut buffer)
+        {
+            out.extend_from_slice(&buffer[..count]);
+            return Ok(count);
+        }
         loop {
             // The timeout is rounded up: a step of zero would spin.
             let left = deadline.saturating_sub(self.now()).max(Duration::from_millis(1));

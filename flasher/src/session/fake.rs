@@ -20,6 +20,8 @@ pub(crate) type Script = Box<dyn FnMut(&[u8]) -> Vec<u8> + Send>;
 #[derive(Debug, Default)]
 pub(crate) struct Log {
     pub(crate) requests: Vec<Vec<u8>>,
+    /// Bytes of each write.
+    pub(crate) writes: Vec<usize>,
     pub(crate) lines: Vec<Lines>,
     pub(crate) baud: Vec<u32>,
 }
@@ -74,6 +76,7 @@ impl Port for FakePort {
     }
 
     fn write(&mut self, bytes: &[u8]) -> Result<(), PortError> {
+        self.log.lock().unwrap().writes.push(bytes.len());
         let mut rest = bytes;
         while let Some(Ok(frame)) = self.decoder.next_frame(&mut rest) {
             self.pending.extend((self.script)(&frame));

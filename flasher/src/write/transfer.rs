@@ -15,7 +15,7 @@ use super::{
 use crate::{
     flash::SECTOR_BYTES,
     progress::{Observer, Phase, Progress},
-    session::{COMMAND_TIMEOUT, Cause, Session, SessionError},
+    session::{COMMAND_TIMEOUT, Cause, Session, SessionError, Wire},
 };
 
 /// Erasing and programming take so long for each MiB, at most.
@@ -152,20 +152,22 @@ impl Session {
     ) -> Result<(), SessionError> {
         let rest = bytes.get(*reached as usize..).unwrap_or_default();
         let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
+        let size = u32::try_from(rest.len()).unwrap_or(u32::MAX);
         let begin = Begin {
-            size: u32::try_from(rest.len()).unwrap_or(u32::MAX),
+            size,
             blocks: block_count(rest, block_size),
             block_size,
             offset: offset + *reached,
             encrypted: None,
         };
-        self.command(&Request::FlashBegin(begin), erase_timeout(begin.size))?;
-        for (sequence, block) in (0..).zip(rest.chunks(block_size as usize)) {
-            let data = Data { sequence, bytes: Cow::Borrowed(block) };
-            self.command(&Request::FlashData(data), program_timeout(block_size))?;
-            *reached += u32::try_from(block.len()).unwrap_or_default();
+        self.command(&Request::FlashBegin(begin), erase_timeout(size))?;
+        let blocks = blocks(rest, block_size).map(Request::FlashData);
+        let from = *reached;
+        self.send_blocks(blocks, program_timeout(block_size), &mut |count| {
+            let sent = count.saturating_mul(block_size).min(size);
+            *reached = from + sent;
             meter.report(u64::from(*reached));
-        }
+        })?;
         if self.dialect() == Dialect::Stub {
             // A stub reports what went wrong with the last block here, and stays.
             self.command(&Request::FlashEnd { action: 1 }, program_timeout(block_size))?;
@@ -180,11 +182,11 @@ impl Session {
         meter: &mut Meter<'_>,
     ) -> Result<(), SessionError> {
         let block_size = self.dialect().block_bytes_max().min(self.block_bytes_max);
-        let blocks = block_count(stream, block_size);
+        let count = block_count(stream, block_size);
         let begin = Begin {
             size: piece.len,
             // The ROM must not see a last block: see the module's head.
-            blocks: if self.dialect() == Dialect::Rom { blocks + 1 } else { blocks },
+            blocks: if self.dialect() == Dialect::Rom { count + 1 } else { count },
             block_size,
             offset: piece.offset,
             encrypted: None,
@@ -192,16 +194,39 @@ impl Session {
         self.command(&Request::FlashDeflBegin(begin), erase_timeout(piece.len))?;
         // One block may inflate to the whole piece.
         let timeout = program_timeout(piece.len);
-        for (sequence, block) in (0..).zip(stream.chunks(block_size as usize)) {
-            let data = Data { sequence, bytes: Cow::Borrowed(block) };
-            self.command(&Request::FlashDeflData(data), timeout)?;
-            meter.report(u64::from(piece.len) * u64::from(sequence + 1) / u64::from(blocks));
-        }
+        let blocks = blocks(stream, block_size).map(Request::FlashDeflData);
+        self.send_blocks(blocks, timeout, &mut |done| {
+            meter.report(u64::from(piece.len) * u64::from(done) / u64::from(count));
+        })?;
         if self.dialect() == Dialect::Stub {
             self.command(&Request::FlashDeflEnd { action: 1 }, timeout)?;
         }
         Ok(())
     }
+
+    /// Sends data blocks one by one and tells how many are done. The next one is prepared while the
+    /// loader works on the last.
+    fn send_blocks<'a>(
+        &mut self,
+        mut blocks: impl Iterator<Item = Request<'a>>,
+        timeout: Duration,
+        done: &mut dyn FnMut(u32),
+    ) -> Result<(), SessionError> {
+        let mut count = 0;
+        let mut next = blocks.next().map(|block| Wire::of(&block));
+        while let Some(block) = next.take() {
+            let prepare = || next = blocks.next().map(|block| Wire::of(&block));
+            self.exchange(&block, timeout, prepare)?;
+            count += 1;
+            done(count);
+        }
+        Ok(())
+    }
+}
+
+fn blocks(bytes: &[u8], block_size: u32) -> impl Iterator<Item = Data<'_>> {
+    let chunks = (0..).zip(bytes.chunks(block_size as usize));
+    chunks.map(|(sequence, block)| Data { sequence, bytes: Cow::Borrowed(block) })
 }
 
 fn block_count(bytes: &[u8], block_size: u32) -> u32 {

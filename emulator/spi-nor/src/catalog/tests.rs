@@ -22,3 +22,15 @@ fn letter_case_does_not_matter() {
     assert!(part("W25Q128").is_none());
     assert!(text("gd25q32c").is_some_and(|text| text.contains("GigaDevice")));
 }
+
+#[test]
+fn an_id_finds_the_parts_that_have_it_and_no_other() {
+    let parts = parse_all().unwrap();
+    for part in &parts {
+        let found: Vec<&Part> = with_id(part.jedec_id).map(Result::unwrap).collect();
+        let expected: Vec<&Part> =
+            parts.iter().filter(|other| other.jedec_id == part.jedec_id).collect();
+        assert_eq!(found, expected, "{}", part.name);
+    }
+    assert_eq!(with_id(JedecId([0x12, 0x34, 0x56])).count(), 0);
+}
