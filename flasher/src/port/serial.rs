@@ -6,7 +6,10 @@ use std::{
     time::{Duration, Instant},
 };
 
-use nix::fcntl::{FcntlArg, OFlag, fcntl};
+use nix::{
+    errno::Errno,
+    fcntl::{FcntlArg, OFlag, fcntl},
+};
 use serialport::{ClearBuffer, SerialPort as _, TTYPort};
 
 use super::{Lines, Port, PortError, WRITE_STALL_MAX};
@@ -38,11 +41,20 @@ impl SerialPort {
         let tty = serialport::new(path, baud)
             .timeout(READ_STEP_MAX)
             .open_native()
-            .map_err(|error| open(error.into()))?;
+            .map_err(|error| open(why_not_opened(error)))?;
         set_nonblocking(&tty).map_err(|errno| open(errno.into()))?;
         let mut port = Self { name: path.to_owned(), tty, opened: Instant::now(), is_quick: false };
         port.flush_input()?;
         Ok(port)
+    }
+}
+
+/// In words of today for what is no terminal: a file, a folder's socket, `/dev/null`.
+fn why_not_opened(error: serialport::Error) -> io::Error {
+    if error.description == Errno::ENOTTY.desc() {
+        io::Error::new(ErrorKind::InvalidInput, "it is no serial port")
+    } else {
+        error.into()
     }
 }
 
