@@ -105,9 +105,7 @@ fn the_rom_gets_no_old_rate() {
 
 /// A session that is connected and has told the size of the flash, and then hears nothing for
 /// `silent` requests.
-fn session_that_goes_silent(
-    silent: usize,
-) -> (Session, std::sync::Arc<std::sync::Mutex<fake::Log>>) {
+fn session_that_goes_silent(silent: usize) -> (Session, Arc<std::sync::Mutex<fake::Log>>) {
     let mut count = 0;
     let (port, log) = FakePort::new(Box::new(move |request| {
         count += 1;
@@ -150,4 +148,36 @@ fn a_stub_that_is_lost_at_the_second_try_is_told_and_no_rom_takes_its_place() {
     session.dialect = Dialect::Stub;
     let error = session.recover(false).unwrap_err();
     assert!(matches!(error.cause, Cause::StubLost), "{error}");
+}
+
+#[test]
+fn a_line_is_bad_once_a_frame_was_damaged_or_the_loader_brought_back() {
+    let mut good = session(|request| ok(request[1], 7));
+    good.read_register(0).unwrap();
+    assert!(!good.line_was_bad());
+    let mut damaged = session(|request| [b"\xc0\x01\xdb\x00\xc0", &*ok(request[1], 7)].concat());
+    damaged.read_register(0).unwrap();
+    assert!(damaged.line_was_bad() && damaged.recovery_count() == 0);
+    let mut recovered = session(|_| sync_answers());
+    recovered.recover(false).unwrap();
+    assert!(recovered.line_was_bad() && recovered.damaged_count() == 0);
+}
+
+#[test]
+fn what_is_repeated_ends_after_seven_times_and_at_once_if_the_line_is_not_the_trouble() {
+    let lost = || Cause::NoAnswer { after: Duration::ZERO, damaged: 0 };
+    let busy = || Cause::FlashBusy(Duration::ZERO);
+    let cases: [(&dyn Fn() -> Cause, u32, u32); 3] =
+        [(&lost, u32::MAX, 7), (&lost, 2, 3), (&busy, 9, 1)];
+    for (cause, failures, expected) in cases {
+        let mut session = session(|_| sync_answers());
+        let mut count = 0;
+        let result = session.repeat(|_| {
+            count += 1;
+            assert!(count < 20, "it does not end");
+            let error = SessionError { step: Step::Connect, cause: cause() };
+            if count > failures { Ok(count) } else { Err(error) }
+        });
+        assert_eq!((count, result.is_ok()), (expected, expected == 3));
+    }
 }
