@@ -152,9 +152,8 @@ impl Session {
         }
         // The first parameter header is that of the basic table; its pointer has three bytes.
         let table = u32::from_le_bytes([raw[12], raw[13], raw[14], 0]) as usize;
-        while raw.len() < (table + 8).min(SFDP_BYTES_MAX) {
-            let more = self.sfdp_part(u32::try_from(raw.len()).unwrap_or_default())?;
-            raw.extend(more);
+        for address in (raw.len()..(table + 8).min(SFDP_BYTES_MAX)).step_by(DATA_BYTES_MAX) {
+            raw.extend(self.sfdp_part(u32::try_from(address).unwrap_or_default())?);
         }
         let density = raw.get(table + 4..table + 8).and_then(|word| word.try_into().ok());
         let bytes = density.map(u32::from_le_bytes).and_then(density_bytes);
@@ -222,10 +221,43 @@ mod tests {
 
     #[test]
     fn capacity_codes() {
-        assert_eq!(bytes_by_capacity(0x18), Some(16 << 20));
-        assert_eq!(bytes_by_capacity(0x16), Some(4 << 20));
-        assert_eq!(bytes_by_capacity(0x20), Some(64 << 20));
-        assert_eq!(bytes_by_capacity(0xff), None);
+        let sizes = [
+            (0x0f, None),
+            (0x10, Some(64 << 10)),
+            (0x16, Some(4 << 20)),
+            (0x18, Some(16 << 20)),
+            (0x1b, Some(128 << 20)),
+            (0x1c, None),
+            (0x1f, None),
+            (0x20, Some(64 << 20)),
+            (0x22, Some(256 << 20)),
+            (0x23, None),
+            (0x31, None),
+            (0x32, Some(256 << 10)),
+            (0x39, Some(32 << 20)),
+            (0x3a, None),
+            (0xff, None),
+        ];
+        for (code, bytes) in sizes {
+            assert_eq!(bytes_by_capacity(code), bytes, "{code:#04x}");
+        }
+    }
+
+    #[test]
+    fn an_id_of_an_empty_bus_is_none() {
+        let is_absent = |jedec| FlashId { jedec, bytes_by_id: None, sfdp: None }.is_absent();
+        assert!(is_absent([0xff; 3]) && is_absent([0; 3]));
+        assert!(!is_absent([0xef, 0x40, 0x16]) && !is_absent([0xff, 0xff, 0]));
+    }
+
+    #[test]
+    fn a_digest_may_take_eight_seconds_for_each_begun_mebibyte() {
+        for (len, seconds) in [(1, 8), (1 << 20, 8), ((1 << 20) + 1, 16), (16 << 20, 128)] {
+            let (port, _) = crate::session::fake::FakePort::new(Box::new(|_| Vec::new()));
+            let error = Session::new(Box::new(port)).flash_md5(0, len).unwrap_err();
+            let Cause::NoAnswer { after, .. } = error.cause else { panic!("{error}") };
+            assert_eq!(after, COMMAND_TIMEOUT + Duration::from_secs(seconds), "{len}");
+        }
     }
 
     #[test]

@@ -64,13 +64,10 @@ impl Digest {
     #[must_use]
     pub fn of_erased(len: u32) -> Self {
         const CHUNK: [u8; 4096] = [0xff; 4096];
+        let (chunks, rest) = (len as usize / CHUNK.len(), len as usize % CHUNK.len());
         let mut context = md5::Context::new();
-        let mut left = len as usize;
-        while left > 0 {
-            let part = left.min(CHUNK.len());
-            context.consume(&CHUNK[..part]);
-            left -= part;
-        }
+        (0..chunks).for_each(|_| context.consume(CHUNK));
+        context.consume(&CHUNK[..rest]);
         Self(context.finalize().0)
     }
 }

@@ -195,6 +195,53 @@ fn a_refused_status_write_is_an_error_and_leaves_no_latch_set() {
 }
 
 #[test]
+fn a_status_write_that_was_not_reached_tells_what_was_asked_for() {
+    let (mut session, board) = connect("W25Q32JV");
+    let identity = Identity::of(session.attach_flash().unwrap());
+    session.write_status_of(&identity, &[0x9c, 0x00], Persistence::NonVolatile).unwrap();
+    board.lock().unwrap().flash_mut().set_pins(Pins { wp_high: false, hold_high: true });
+    let result = session.write_status_of(&identity, &[0x14, 0x41], Persistence::NonVolatile);
+    let Err(StatusError::NotReached { wanted, count, .. }) = result else { panic!("{result:?}") };
+    assert_eq!((wanted, count), (0x4114, 2));
+    // Another part with this id has no such write: what was tried counts.
+    let mut two = identity.clone();
+    let mut other = identity.candidates[0].clone();
+    other.status_write.clear();
+    two.candidates.push(other.clone());
+    let result = session.write_status_of(&two, &[0x14, 0x41], Persistence::NonVolatile);
+    assert!(matches!(result, Err(StatusError::NotReached { .. })), "{result:?}");
+    // No part has one: nothing was tried.
+    let none = Identity { candidates: vec![other], ..identity };
+    let result = session.write_status_of(&none, &[0x14, 0x41], Persistence::NonVolatile);
+    assert!(matches!(result, Err(StatusError::Plan(_))), "{result:?}");
+}
+
+/// SFDP with its table at `at`, as JESD216 has it, and recognizable bytes behind it.
+fn sfdp(at: u8) -> Vec<u8> {
+    let mut raw = b"SFDP\x00\x01\x00\xff\x00\x00\x01\x09\x00\x00\x00\xff".to_vec();
+    raw[12] = at;
+    raw.extend((16..=255_u8).cycle().take(usize::from(at) + 4 - 16));
+    raw.extend(0x03ff_ffff_u32.to_le_bytes());
+    raw.extend([0x5a; 200]);
+    raw
+}
+
+#[test]
+fn sfdp_is_read_up_to_the_density_and_no_further() {
+    for (at, len) in [(0x10, 64), (0x38, 64), (0x39, 128), (0x80, 192), (0xb8, 192), (0xf8, 256)] {
+        let raw = sfdp(at);
+        let (mut session, _) =
+            changed("W25Q32JV", |part| part.sfdp = Some(spi_nor::part::HexBytes(raw.clone())));
+        assert_eq!(session.flash_bytes(), 2 << 20, "what the ROM assumes");
+        let id = session.attach_flash().unwrap();
+        let found = id.sfdp.unwrap();
+        assert_eq!((found.raw.len(), found.bytes), (len, Some(8 << 20)), "{at:#x}");
+        assert_eq!(found.raw, raw[..len], "{at:#x}");
+        assert_eq!((id.bytes_by_id, session.flash_bytes()), (Some(4 << 20), 8 << 20));
+    }
+}
+
+#[test]
 fn complement_protection_shows_as_a_block_not_taken_or_as_a_mismatch() {
     // CMP with BP = 0 protects everything, and the ROM keeps it (FIELD-CASES `by25q64as-cmp`).
     let (mut session, _) = connect("BY25Q64AS");

@@ -8,7 +8,7 @@ use esp32_flasher::{
     flash::SECTOR_BYTES,
     identity::Identity,
     reset::ResetStrategy,
-    session::{CONNECT_BAUD, Session, SessionError, Warning},
+    session::{CONNECT_BAUD, Session, Warning},
     status::{Persistence, StatusRegisters},
     write::Digest,
 };
@@ -108,6 +108,22 @@ impl Bench {
         Ok(changed)
     }
 
+    /// Brings registers and range to what they were; says how many sectors, and whether registers,
+    /// needed it.
+    pub(crate) fn put_everything_back(
+        &mut self,
+        before: StatusRegisters,
+        start: u32,
+        content: &[u8],
+    ) -> Result<(u32, bool), Trouble> {
+        // First, because they may protect the range, which gets its turn whatever comes of it.
+        let status = self.put_back_status(before);
+        match (status, self.put_back(start, content)) {
+            (Err(first), Err(second)) => Err(format!("{first}; {second}").into()),
+            (status, sectors) => Ok((sectors?, status?)),
+        }
+    }
+
     /// Brings the registers to what they were; says whether that was needed.
     pub(crate) fn put_back_status(&mut self, before: StatusRegisters) -> Result<bool, Trouble> {
         // WIP and WEL are no state.
@@ -115,23 +131,31 @@ impl Bench {
             let [first, second, third] = registers.values;
             [first.map(|value| value & 0xfc), second, third]
         };
-        if meaning(self.session.read_known_status(&self.identity)?) == meaning(before) {
+        let now = self.session.read_known_status(&self.identity)?;
+        if meaning(now) == meaning(before) {
             return Ok(false);
+        }
+        if !self.allow_status_writes {
+            let what = format!("the status registers read {now} and not {before} as before");
+            return Err(format!("{what} (ESP_ALLOW_STATUS_WRITES=1 lets them be put back)").into());
         }
         let values: Vec<u8> = before.values.into_iter().map_while(|value| value).collect();
         self.session.write_status_of(&self.identity, &values, Persistence::NonVolatile)?;
         Ok(true)
     }
 
-    /// Gets the loader back from whatever a step left behind.
-    pub(crate) fn recover(&mut self) -> Result<(), SessionError> {
-        if self.session.recover(false).is_ok() {
-            return Ok(());
+    /// Gets the loader back from whatever a step left behind, and the flash with it.
+    pub(crate) fn recover(&mut self) -> Result<(), Trouble> {
+        if self.session.recover(false).is_err() {
+            self.session.port().set_baud(CONNECT_BAUD)?;
+            self.session.connect(&strategies(), CONNECT_ATTEMPTS)?;
         }
-        let step = esp32_flasher::session::Step::Connect;
-        let port = self.session.port();
-        port.set_baud(CONNECT_BAUD).map_err(|error| SessionError { step, cause: error.into() })?;
-        self.session.connect(&strategies(), CONNECT_ATTEMPTS)?;
-        self.session.attach_flash().map(drop)
+        // Behind a reset that was not followed by this, everything reads as FFh, registers too.
+        let found = self.session.attach_flash()?;
+        if found != self.identity.id {
+            let (found, known) = (found.jedec, self.identity.id.jedec);
+            return Err(format!("the flash id is {found:02x?} and not {known:02x?}").into());
+        }
+        Ok(())
     }
 }

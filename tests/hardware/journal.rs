@@ -42,8 +42,12 @@ impl Journal {
 
     /// Of a run that could not put everything back.
     pub(crate) fn left_over(folder: &Path, mac: Mac) -> io::Result<Option<Self>> {
-        match fs::read(Self::path(folder, mac)) {
-            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+        let path = Self::path(folder, mac);
+        match fs::read(&path) {
+            Ok(bytes) => match serde_json::from_slice(&bytes) {
+                Ok(journal) => Ok(Some(journal)),
+                Err(error) => Err(io::Error::other(format!("{}: {error}", path.display()))),
+            },
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
@@ -85,6 +89,9 @@ fn a_journal_survives_the_disk() {
     let read = Journal::left_over(folder.path(), mac).expect("readable").expect("it is there");
     assert_eq!(read.bytes(), Some(vec![0, 0xc0, 0xff]));
     assert_eq!(read, journal);
+    fs::write(Journal::path(folder.path(), mac), "{").expect("writable");
+    let error = Journal::left_over(folder.path(), mac).expect_err("it is cut");
+    assert!(error.to_string().contains("010203040506.journal.json: EOF"), "{error}");
     Journal::discard(folder.path(), mac).expect("removable");
     assert_eq!(Journal::left_over(folder.path(), mac).expect("readable"), None);
 }

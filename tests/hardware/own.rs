@@ -139,6 +139,7 @@ fn a_panic_in_the_middle_leaves_the_board_as_it_was() {
         [Step { name: "panics", run: |bench| erase_then(bench, || panic!("in the middle")) }];
     let panicked = catch_unwind(AssertUnwindSafe(|| run_quietly(&settings, &panics)));
     assert!(panicked.is_err(), "the panic is handed on");
+    assert!(folder.path().join("240ac4000001.jsonl").exists(), "what passed before it is kept");
     assert_restored(&board);
 }
 
@@ -158,7 +159,7 @@ fn what_a_killed_run_left_is_put_back_by_the_next() {
     let content = &old_content(0x1_0000)[0xc000..];
     let hex = esp32_emulator::transcript::format::hex(content);
     let journal = format!(
-        r#"{{"mac":"24:0a:c4:00:00:01","scratch":{},"content":"{hex}","status":[0,0,0]}}"#,
+        r#"{{"mac":"24:0a:c4:00:00:01","scratch":{},"content":"{hex}","status":[0,2,96]}}"#,
         SMALL.0
     );
     fs::write(&keep, &journal).expect("writable");
@@ -221,6 +222,74 @@ fn a_port_that_is_not_there_is_said() {
     let (verdict, _) = run_quietly(&settings, steps::ALL);
     let text = verdict.to_string();
     assert!(text.contains("connecting: cannot open /dev/no-such-port"), "{text}");
+    assert!(!text.contains("ESP_PART"), "there was nothing to compare:\n{text}");
+    assert_eq!(fs::read_dir(folder.path()).expect("a folder").count(), 0, "nothing is left behind");
+    for (port, problem) in [("", "it names no port"), ("/dev/null", "it is no serial port")] {
+        let output = child(port, folder.path()).output().expect("it ends");
+        let log = String::from_utf8_lossy(&output.stderr);
+        assert!(!output.status.success() && log.contains(problem), "{log}");
+    }
+}
+
+#[test]
+fn a_board_that_was_reset_behind_the_suite_is_not_taken_for_one_that_changed() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let mut loaded = LoadedBoard::with_part("W25Q32JV");
+    loaded.file.flash.registers.insert(spi_nor::part::RegisterName::Sr2, 0x02);
+    let board = Served::new(loaded);
+    let mut settings = settings(&board.network_port(), &folder);
+    settings.allow_status_writes = true;
+    // As after Ctrl-C between a reset and the connection of the flash: all reads as FFh.
+    let resets = [Step {
+        name: "resets",
+        run: |bench| {
+            erase_then(bench, || {})?;
+            bench.session.reset(&esp32_flasher::reset::ResetStrategy::unix_tight())?;
+            Err(format!("on purpose: {}", bench.session.sync(5)?).into())
+        },
+    }];
+    let (verdict, log) = run_quietly(&settings, &resets);
+    assert!(verdict.restored, "{log}");
+    assert_eq!(verdict.failures, ["resets: on purpose: true"], "{log}");
+    assert_restored(&board);
+    assert_eq!(board.end_of_flash(1).1, [0, 0x02, 0x60], "no register was written");
+}
+
+#[test]
+fn registers_that_changed_are_told_without_leave_and_put_back_with_it() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let board = Served::new(LoadedBoard::with_part("W25Q32JV"));
+    let mut settings = settings(&board.network_port(), &folder);
+    // Erases, and protects everything.
+    let protects = [Step {
+        name: "protects",
+        run: |bench| {
+            erase_then(bench, || {})?;
+            let persistence = esp32_flasher::status::Persistence::NonVolatile;
+            bench.session.write_status_of(&bench.identity, &[0x1c], persistence)?;
+            Ok(Outcome::Passed)
+        },
+    }];
+    let (verdict, log) = run_quietly(&settings, &protects);
+    assert!(!verdict.is_good(&settings) && !verdict.restored, "{log}");
+    let told = verdict.failures.concat();
+    for words in ["and not 0x600200 as before", "ESP_ALLOW_STATUS_WRITES=1", "0x3fc000 does not"] {
+        assert!(told.contains(words), "no {words} in {told}");
+    }
+    // WEL stays behind a refused erase.
+    assert_eq!(board.end_of_flash(1).1[0] & 0xfc, 0x1c, "nothing was written without leave");
+    // The journal waits for leave.
+    let (verdict, log) = run_quietly(&settings, &steps::ALL[2..4]);
+    assert!(verdict.passed.is_empty() && !verdict.restored, "{log}");
+    assert!(
+        verdict.failures.concat().starts_with("putting back what an earlier run left"),
+        "{log}"
+    );
+    settings.allow_status_writes = true;
+    let (verdict, log) = run_quietly(&settings, &steps::ALL[2..4]);
+    assert!(verdict.is_good(&settings), "{log}");
+    assert!(log.contains("4 sectors put back, registers changed: true"), "{log}");
+    assert_restored(&board);
 }
 
 #[test]

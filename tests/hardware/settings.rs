@@ -53,6 +53,10 @@ impl Settings {
     /// `None` without a port.
     pub(crate) fn from_environment() -> Result<Option<Self>, BadSetting> {
         let Ok(port) = env::var("ESP_PORT") else { return Ok(None) };
+        if port.is_empty() {
+            let problem = "it names no port";
+            return Err(BadSetting { name: "ESP_PORT", value: port, problem });
+        }
         let folder = env::var("ESP_RECORDS").map_or_else(
             |_| Path::new(env!("CARGO_MANIFEST_DIR")).join("target/hardware"),
             PathBuf::from,

@@ -21,7 +21,7 @@ use esp32_flasher::{
     identity::Identity,
     port::record::RecordingPort,
     reset::ResetStrategy,
-    session::{CONNECT_BAUD, Session},
+    session::{CONNECT_BAUD, Session, Warning},
     status::StatusRegisters,
 };
 use signal_hook::{
@@ -53,6 +53,18 @@ pub(crate) enum Outcome {
     Skipped(String),
 }
 
+/// How far a port reaches.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// No board answered, or its scratch range could not be saved.
+    #[default]
+    Nothing,
+    /// To a board that it resets.
+    Reset,
+    /// To a board that it cannot reset: the first answers may tell of what was before the run.
+    Loader,
+}
+
 /// What a run found.
 #[derive(Debug, Default)]
 pub(crate) struct Verdict {
@@ -69,6 +81,8 @@ pub(crate) struct Verdict {
     pub(crate) leftovers: usize,
     /// Answers that were compared with those of the in-process board; none without one.
     pub(crate) compared: Option<u64>,
+    /// What it ran on.
+    pub(crate) reach: Reach,
     /// Ctrl-C.
     pub(crate) interrupted: bool,
     /// The scratch range holds what it held.
@@ -97,6 +111,16 @@ impl fmt::Display for Verdict {
         }
         if !self.restored {
             writeln!(f, "THE SCRATCH RANGE WAS NOT PUT BACK; the journal is kept, run once more")?;
+        }
+        if self.reach == Reach::Nothing {
+            return Ok(());
+        }
+        if self.reach == Reach::Loader && !self.differences.is_empty() {
+            writeln!(
+                f,
+                "this port cannot reset the board: press EN before a run, or the first answers tell \
+                 of what was before it"
+            )?;
         }
         match self.compared {
             Some(count) => writeln!(
@@ -143,23 +167,11 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
     let mut verdict = Verdict::default();
     let interrupts = Interrupts::catch();
     let draft = settings.folder.join(format!("{}.draft.jsonl", std::process::id()));
-    let started = repair(settings, &draft, &interrupts.flag, log)
-        .and_then(|()| start(settings, &draft, &interrupts.flag, log));
-    let mut bench = match started {
-        Ok(bench) => bench,
-        Err(trouble) => {
-            verdict.restored = true;
-            verdict.failures.push(format!("connecting: {trouble}"));
-            return verdict;
-        }
-    };
-    let saved = match save(&mut bench, settings) {
-        Ok(saved) => saved,
-        Err(trouble) => {
-            verdict.failures.push(format!("saving the scratch range: {trouble}"));
-            verdict.restored = true;
-            return verdict;
-        }
+    let begun = begin(settings, &draft, &interrupts.flag, &mut verdict, log);
+    let Some((mut bench, saved)) = begun else {
+        // Nothing passed that would be worth keeping.
+        let _ = fs::remove_file(&draft);
+        return verdict;
     };
     let panicked = catch_unwind(AssertUnwindSafe(|| {
         run_steps(&mut bench, steps, &interrupts.flag, &mut verdict, log);
@@ -172,6 +184,8 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
         Err(trouble) => verdict.failures.push(format!("putting back: {trouble}")),
     }
     if let Err(panic) = panicked {
+        // The transcript shows what passed before it.
+        let _ = twin::compare(&draft, &saved, settings);
         std::panic::resume_unwind(panic);
     }
     leave(bench);
@@ -193,6 +207,40 @@ pub(crate) fn run(settings: &Settings, steps: &[Step], log: &mut dyn Write) -> V
     verdict
 }
 
+/// Puts back what an earlier run left, connects, and saves what is there.
+fn begin(
+    settings: &Settings,
+    draft: &Path,
+    flag: &Arc<AtomicBool>,
+    verdict: &mut Verdict,
+    log: &mut dyn Write,
+) -> Option<(Bench, Saved)> {
+    if let Err(trouble) = repair(settings, draft, flag, log) {
+        verdict.failures.push(format!("putting back what an earlier run left: {trouble}"));
+        return None;
+    }
+    // Nothing of this run has to be put back yet.
+    verdict.restored = true;
+    let mut bench = match start(settings, draft, flag, log) {
+        Ok(bench) => bench,
+        Err(trouble) => {
+            verdict.failures.push(format!("connecting: {trouble}"));
+            return None;
+        }
+    };
+    match save(&mut bench, settings) {
+        Ok(saved) => {
+            verdict.reach = if bench.has_lines() { Reach::Reset } else { Reach::Loader };
+            verdict.restored = false;
+            Some((bench, saved))
+        }
+        Err(trouble) => {
+            verdict.failures.push(format!("saving the scratch range: {trouble}"));
+            None
+        }
+    }
+}
+
 /// What has to be put back, and what the board is.
 pub(crate) struct Saved {
     pub(crate) journal: Journal,
@@ -211,7 +259,11 @@ fn start(
     let port = RecordingPort::create(port::open(&settings.port)?, CONNECT_BAUD, draft)?;
     let mut session = Session::new(Box::new(port));
     session.set_interrupt_flag(Arc::clone(flag));
-    session.connect(&strategies(), CONNECT_ATTEMPTS)?;
+    if let Err(error) = session.connect(&strategies(), CONNECT_ATTEMPTS) {
+        let by_hand = session.warnings().contains(&Warning::NoModemLines);
+        let hint = "; this port cannot reset the board: hold GPIO0 low, press EN, and run again";
+        return Err(format!("{error}{}", if by_hand { hint } else { "" }).into());
+    }
     let chip = Chip::read(&mut session)?;
     let id = session.attach_flash()?;
     if id.is_absent() {
@@ -244,10 +296,8 @@ fn repair(
     let mac = bench.chip.mac;
     let Some(journal) = Journal::left_over(&settings.folder, mac)? else { return Ok(()) };
     let content = journal.bytes().ok_or("the journal's content is no hex")?;
-    // First, because they may protect the range.
     let before = StatusRegisters { values: journal.status };
-    let status = settings.allow_status_writes && bench.put_back_status(before)?;
-    let changed = bench.put_back(journal.scratch, &content)?;
+    let (changed, status) = bench.put_everything_back(before, journal.scratch, &content)?;
     let _ = writeln!(
         log,
         "an earlier run was killed: {changed} sectors put back, registers changed: {status}"
@@ -316,7 +366,11 @@ fn restore(
     const TRIES: u32 = 3;
     let mut last = None;
     for _ in 0..TRIES {
-        match put_everything_back(bench, saved) {
+        let before = bench.status;
+        let put_back = bench.recover().and_then(|()| {
+            bench.put_everything_back(before, saved.journal.scratch, &saved.content)
+        });
+        match put_back {
             Ok((sectors, status)) => {
                 let _ = writeln!(log, "put back: {sectors} sectors, registers changed: {status}");
                 Journal::discard(&settings.folder, bench.chip.mac)?;
@@ -326,14 +380,6 @@ fn restore(
         }
     }
     Err(last.unwrap_or_else(|| "it was not tried".into()))
-}
-
-fn put_everything_back(bench: &mut Bench, saved: &Saved) -> Result<(u32, bool), Trouble> {
-    bench.recover()?;
-    // First, because they may protect the range.
-    let status = bench.put_back_status(bench.status)?;
-    let sectors = bench.put_back(saved.journal.scratch, &saved.content)?;
-    Ok((sectors, status))
 }
 
 /// The board starts its program again, if the port can tell it to.

@@ -168,6 +168,49 @@ fn the_line_of_a_fault_plan_is_played_and_other_kinds_are_refused() {
     assert!(said.contains("times unplugged") && said.contains("cut apart"), "{said}");
 }
 
+/// What a hostile user hands over: the exit status, and words that name the culprit.
+#[test]
+fn what_cannot_be_used_is_named() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let file = |name: &str, content: &str| {
+        let path = folder.path().join(name);
+        fs::write(&path, content).expect("writable");
+        path.display().to_string()
+    };
+    let quiet = file("quiet.toml", "seed = 4\n");
+    let silent = file("silent.trace", "TRACE +0.000 nothing that anybody knows\n");
+    let empty = file("empty", "");
+    let nowhere = folder.path().join("no/such/folder").display().to_string();
+    let part = ["--part", "W25Q32JV"];
+    let cases: [(&[&str], &[&str], i32, &str); 7] = [
+        (&["proxy", "--faults", &quiet], &part, 3, "nothing under [link]"),
+        (&["proxy", "--record", &nowhere], &part, 1, "no/such/folder: No such file"),
+        (&["proxy", "--record", "/dev/full"], &part, 1, "/dev/full: No space left"),
+        (&["proxy", "--to", "/dev/null"], &[], 1, "/dev/null: it is no serial port"),
+        (&["replay", &silent], &part, 3, "nothing in it can be compared"),
+        (&["replay", &silent, "--json"], &part, 3, "nothing in it can be compared"),
+        (&["diff", &silent, &empty], &[], 3, "an empty file"),
+    ];
+    for (arguments, more, status, words) in cases {
+        let mut command = emulator();
+        // Past its first second, /dev/full has refused what the board says at its start.
+        command.args(arguments).args(more);
+        if arguments[0] == "proxy" {
+            command.args(["--", "sleep", "1"]);
+        }
+        let output = command.output().expect("it ends by itself");
+        let said = text(&output);
+        assert_eq!(output.status.code(), Some(status), "{arguments:?}: {said}");
+        assert!(said.contains(words), "{arguments:?}: no {words:?} in {said}");
+    }
+    let mut list = emulator();
+    list.args(["list", "parts"]).stderr(Stdio::piped());
+    let mut list = list.stdout(Stdio::piped()).spawn().expect("it starts");
+    drop(list.stdout.take());
+    let output = list.wait_with_output().expect("it ends");
+    assert_eq!(text(&output), "", "a reader that has seen enough is no error to tell");
+}
+
 #[test]
 fn a_port_that_vanishes_ends_the_proxy_with_words() {
     let folder = tempfile::tempdir().expect("a folder");

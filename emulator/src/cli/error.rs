@@ -92,6 +92,12 @@ pub enum CliError {
 }
 
 impl CliError {
+    /// Nobody reads the output any more.
+    #[must_use]
+    pub fn is_closed_output(&self) -> bool {
+        matches!(self, Self::Io(error) if error.kind() == io::ErrorKind::BrokenPipe)
+    }
+
     /// The documented exit status.
     #[must_use]
     pub fn exit_code(&self) -> ExitCode {

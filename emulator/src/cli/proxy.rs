@@ -118,7 +118,12 @@ impl NoiseArgs {
             drops_per_million: self.drops,
             doubles_per_million: self.doubles,
             delays_per_million: self.delays,
-            delay_max: Duration::from_millis(self.delay_max_ms.into()),
+            // What cannot happen has no measure: a quiet line is the default one.
+            delay_max: if self.delays > 0 {
+                Duration::from_millis(self.delay_max_ms.into())
+            } else {
+                Duration::ZERO
+            },
             ..LinkNoise::default()
         }
     }
@@ -192,12 +197,13 @@ impl Proxy {
             let file: Box<dyn Out> = Box::new(File::create(path)?);
             Recorder::new(file, header)
         });
-        let tap = Tap::new(device, recorder.transpose()?);
+        let named = cannot_record(self.record.clone().unwrap_or_default());
+        let tap = Tap::new(device, recorder.transpose().map_err(&named)?);
         let Disturbance { link, seed } = self.disturbance()?;
         let wire = NoisyDevice::new(tap, &link, seed);
         let mut server = Server::open(wire, &Options { pace, link: self.link.clone() })?;
         server.on_change(move |wire: &mut Wire<D>| {
-            wire.inner_mut().check()?;
+            wire.inner_mut().check().map_err(&named)?;
             check(wire.inner_mut().inner_mut())
         });
         let opened = self.board.net.open(server.fronts())?;
@@ -226,7 +232,7 @@ impl Proxy {
 
     /// What the line did, on standard error: standard output may be the client's.
     fn tell_end<D: SerialDevice>(&self, wire: &mut Wire<D>) -> io::Result<()> {
-        wire.inner_mut().check()?;
+        wire.inner_mut().check().map_err(cannot_record(self.record.clone().unwrap_or_default()))?;
         let counters = wire.counters();
         let entries = wire.inner_mut().entry_count();
         let mut out = io::stderr().lock();
@@ -245,6 +251,13 @@ impl Proxy {
             }
         }
         Ok(())
+    }
+}
+
+/// The error of the recording, with its file.
+fn cannot_record(path: PathBuf) -> impl Fn(io::Error) -> io::Error {
+    move |error| {
+        io::Error::new(error.kind(), format!("cannot record to {}: {error}", path.display()))
     }
 }
 

@@ -138,6 +138,20 @@ pub enum TranscriptError {
         /// The file.
         path: PathBuf,
     },
+    /// No answer was compared: that says nothing about the board.
+    #[error(
+        "{}: nothing in it can be compared ({requests} requests, {not_compared} answers to SYNC or \
+         discarded)",
+        path.display()
+    )]
+    NothingCompared {
+        /// The file.
+        path: PathBuf,
+        /// Requests in it.
+        requests: u64,
+        /// Answers that are not compared.
+        not_compared: u64,
+    },
     /// The flash image does not fit.
     #[error("{} is longer than the flash", path.display())]
     Image {
@@ -199,10 +213,15 @@ impl Replay {
         let report =
             replay(&transcript, &mut board, options, &mut |done, all| progress.show(done, all));
         progress.end();
+        let Report { requests, compared, not_compared, difference_count, .. } = report;
+        if compared == 0 && difference_count == 0 && !self.text {
+            let path = self.file.clone();
+            return Err(TranscriptError::NothingCompared { path, requests, not_compared }.into());
+        }
         if self.json {
             let mut value = serde_json::to_value(&report).map_err(io::Error::from)?;
             value["cut"] = transcript.cut.into();
-            value["equal"] = (report.difference_count == 0).into();
+            value["equal"] = (difference_count == 0).into();
             if !self.all
                 && let Some(list) = value["differences"].as_array_mut()
             {
@@ -212,7 +231,7 @@ impl Replay {
         } else {
             self.tell(&transcript, &report, out)?;
         }
-        Ok(ExitCode::from(if report.difference_count == 0 { 0 } else { DIFFERENT }))
+        Ok(ExitCode::from(if difference_count == 0 { 0 } else { DIFFERENT }))
     }
 
     fn tell(

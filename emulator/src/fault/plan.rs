@@ -332,6 +332,12 @@ pub enum PlanError {
         /// The most that is allowed.
         most: u64,
     },
+    /// No faults at all, where some are asked for.
+    #[error("{origin}: nothing goes wrong by this plan: there is nothing under [link]")]
+    QuietLink {
+        /// The file.
+        origin: String,
+    },
     /// Faults behind the line, where there is only the line.
     #[error(
         "{origin}: [{}] {} the board itself; only [link] can be played on the wire in front of a \
@@ -387,11 +393,12 @@ impl FaultPlan {
     ///
     /// # Errors
     ///
-    /// [`PlanError::BeyondLink`].
+    /// [`PlanError::BeyondLink`]; [`PlanError::QuietLink`] if nothing can go wrong.
     pub fn only_link(&self, origin: &str) -> Result<LinkPlan, PlanError> {
         let kinds = self.kinds_beyond_link();
         if kinds.is_empty() {
-            return Ok(self.link);
+            let quiet = || PlanError::QuietLink { origin: origin.to_owned() };
+            return self.disturbs_link().then_some(self.link).ok_or_else(quiet);
         }
         Err(PlanError::BeyondLink { origin: origin.to_owned(), kinds })
     }

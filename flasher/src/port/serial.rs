@@ -7,6 +7,7 @@ use std::{
 };
 
 use nix::{
+    errno::Errno,
     fcntl::{FcntlArg, OFlag, fcntl},
     unistd,
 };
@@ -41,11 +42,20 @@ impl SerialPort {
         let tty = serialport::new(path, baud)
             .timeout(READ_STEP_MAX)
             .open_native()
-            .map_err(|error| open(error.into()))?;
+            .map_err(|error| open(why_not_opened(error)))?;
         set_nonblocking(&tty).map_err(|errno| open(errno.into()))?;
         let mut port = Self { name: path.to_owned(), tty, opened: Instant::now(), is_quick: false };
         port.flush_input()?;
         Ok(port)
+    }
+}
+
+/// In our words where the file is no terminal, which the library calls "Not a typewriter".
+fn why_not_opened(error: serialport::Error) -> io::Error {
+    if error.description == Errno::ENOTTY.desc() {
+        io::Error::new(ErrorKind::InvalidInput, "it is no serial port")
+    } else {
+        error.into()
     }
 }
 

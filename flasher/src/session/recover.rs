@@ -107,16 +107,18 @@ impl Session {
     /// As [`Self::connect`]; [`Cause::StubLost`] if the reset ended a stub that this session did not
     /// start. One that it did start is uploaded again.
     pub fn recover(&mut self, slower: bool) -> Result<(), SessionError> {
+        // A reset forgets both, also one that nobody answers after.
+        let (dialect, flash_bytes) = (self.dialect, self.flash_bytes);
         for _ in 1..RECOVERIES_MAX {
-            match self.recover_once(slower) {
-                Err(error) if error.is_line_trouble() => {}
+            match self.recover_once(slower, dialect) {
+                Err(error) if error.is_line_trouble() => self.flash_bytes = flash_bytes,
                 other => return other,
             }
         }
-        self.recover_once(slower)
+        self.recover_once(slower, dialect)
     }
 
-    fn recover_once(&mut self, slower: bool) -> Result<(), SessionError> {
+    fn recover_once(&mut self, slower: bool, dialect: Dialect) -> Result<(), SessionError> {
         self.recovery_count = self.recovery_count.saturating_add(1);
         self.port.wait(QUIET);
         self.discard_input()?;
@@ -124,7 +126,6 @@ impl Session {
             .into_iter()
             .find(|rate| *rate < self.baud)
             .filter(|_| slower && self.port.has_rate());
-        let dialect = self.dialect;
         if self.sync(RESYNC_TRIES)? && self.dialect == dialect {
             if let Some(rate) = lower {
                 self.try_baud(rate)?;

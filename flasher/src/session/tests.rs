@@ -102,3 +102,82 @@ fn the_rom_gets_no_old_rate() {
     assert_eq!(log.baud, [921_600]);
     assert_eq!(log.requests[0][8..], [0x00, 0x10, 0x0e, 0x00, 0, 0, 0, 0]);
 }
+
+/// A session that is connected and has told the size of the flash, and then hears nothing for
+/// `silent` requests.
+fn session_that_goes_silent(silent: usize) -> (Session, Arc<std::sync::Mutex<fake::Log>>) {
+    let mut count = 0;
+    let (port, log) = FakePort::new(Box::new(move |request| {
+        count += 1;
+        // SYNC and SPI_SET_PARAMS came before.
+        match request[1] {
+            _ if (3..3 + silent).contains(&count) => Vec::new(),
+            0x08 => sync_answers(),
+            opcode => ok(opcode, 0),
+        }
+    }));
+    let mut session = Session::new(Box::new(port));
+    session.connect(&[ResetStrategy::classic()], 1).unwrap();
+    session.set_flash_bytes(4 << 20).unwrap();
+    (session, log)
+}
+
+/// SYNCs of a recovery that finds nobody: five, and five resets with theirs.
+fn syncs_of_a_recovery() -> usize {
+    let (mut session, log) = session_that_goes_silent(usize::MAX - 3);
+    session.recover(false).unwrap_err();
+    let syncs = log.lock().unwrap().requests.len() - 2;
+    assert!(syncs.is_multiple_of(3), "{syncs}");
+    syncs / 3
+}
+
+#[test]
+fn a_loader_that_is_back_at_the_second_try_gets_its_flash_back() {
+    let silent = syncs_of_a_recovery();
+    let (mut session, log) = session_that_goes_silent(silent);
+    session.recover(false).unwrap();
+    let log = log.lock().unwrap();
+    let after: Vec<u8> = log.requests[2 + silent..].iter().map(|request| request[1]).collect();
+    assert_eq!(after, [0x08, 0x0d, 0x0b], "SYNC, SPI_ATTACH, SPI_SET_PARAMS");
+    assert_eq!(session.flash_bytes(), 4 << 20);
+}
+
+#[test]
+fn a_stub_that_is_lost_at_the_second_try_is_told_and_no_rom_takes_its_place() {
+    let (mut session, _) = session_that_goes_silent(syncs_of_a_recovery());
+    session.dialect = Dialect::Stub;
+    let error = session.recover(false).unwrap_err();
+    assert!(matches!(error.cause, Cause::StubLost), "{error}");
+}
+
+#[test]
+fn a_line_is_bad_once_a_frame_was_damaged_or_the_loader_brought_back() {
+    let mut good = session(|request| ok(request[1], 7));
+    good.read_register(0).unwrap();
+    assert!(!good.line_was_bad());
+    let mut damaged = session(|request| [b"\xc0\x01\xdb\x00\xc0", &*ok(request[1], 7)].concat());
+    damaged.read_register(0).unwrap();
+    assert!(damaged.line_was_bad() && damaged.recovery_count() == 0);
+    let mut recovered = session(|_| sync_answers());
+    recovered.recover(false).unwrap();
+    assert!(recovered.line_was_bad() && recovered.damaged_count() == 0);
+}
+
+#[test]
+fn what_is_repeated_ends_after_seven_times_and_at_once_if_the_line_is_not_the_trouble() {
+    let lost = || Cause::NoAnswer { after: Duration::ZERO, damaged: 0 };
+    let busy = || Cause::FlashBusy(Duration::ZERO);
+    let cases: [(&dyn Fn() -> Cause, u32, u32); 3] =
+        [(&lost, u32::MAX, 7), (&lost, 2, 3), (&busy, 9, 1)];
+    for (cause, failures, expected) in cases {
+        let mut session = session(|_| sync_answers());
+        let mut count = 0;
+        let result = session.repeat(|_| {
+            count += 1;
+            assert!(count < 20, "it does not end");
+            let error = SessionError { step: Step::Connect, cause: cause() };
+            if count > failures { Ok(count) } else { Err(error) }
+        });
+        assert_eq!((count, result.is_ok()), (expected, expected == 3));
+    }
+}

@@ -119,13 +119,67 @@ fn a_damaged_block_begins_again_at_its_sector() {
 
 #[test]
 fn a_line_that_stays_bad_is_given_up() {
-    let (mut session, _) = session(|request| match request {
-        Request::FlashData(_) => Some(answer(0x03, 0, &[], 1, 7)),
-        _ => None,
+    let mut count = 0;
+    let (mut session, _) = session(move |request| {
+        count += 1;
+        assert!(count < 200, "it does not end");
+        matches!(request, Request::FlashData(_)).then(|| answer(0x03, 0, &[], 1, 7))
     });
     let prepared = Prepared::new(&image(5000), Dialect::Rom, false);
     let error = session.write(&prepared, &mut |_| {}).unwrap_err();
     assert!(matches!(error, WriteError::TooManyRestarts { restarts: 3, .. }), "{error}");
+}
+
+/// Every third block arrives damaged, nine times in all.
+#[test]
+fn failures_count_from_the_last_progress_on() {
+    let (mut session, _) = session(|request| match request {
+        Request::FlashData(data) if data.sequence == 2 => Some(answer(0x03, 0, &[], 1, 7)),
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(120_000), Dialect::Rom, false);
+    let report = session.write(&prepared, &mut |_| {}).unwrap();
+    assert_eq!(report.restarts, 9);
+}
+
+#[test]
+fn what_is_no_trouble_of_the_line_is_not_tried_again() {
+    let (mut session, log) = session(|request| match request {
+        // "Failed to act on a received message".
+        Request::FlashData(_) => Some(answer(0x03, 0, &[], 1, 6)),
+        _ => None,
+    });
+    let prepared = Prepared::new(&image(5000), Dialect::Rom, false);
+    let error = session.write(&prepared, &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::Session(_)), "{error}");
+    assert_eq!(opcodes(&log), [0x02, 0x03]);
+}
+
+#[test]
+fn progress_rises_over_all_pieces_to_the_whole() {
+    let mut image = image(2 * WINDOW_BYTES + 0x1804);
+    // So much noise that the windows take several blocks.
+    let mut state = 1_u32;
+    image.data[..0x4000].fill_with(|| {
+        state = state.wrapping_mul(1_664_525).wrapping_add(1_013_904_223);
+        state.to_le_bytes()[3]
+    });
+    let (mut session, _) = session(|_| None);
+    let prepared = Prepared::new(&image, Dialect::Rom, true);
+    assert_eq!(prepared.pieces.len(), 2, "two windows, and the rest raw");
+    let total = u64::from(prepared.len);
+    let mut seen = Vec::new();
+    session
+        .write(&prepared, &mut |progress| {
+            assert_eq!((progress.offset, progress.total), (image.offset, total));
+            seen.push(progress.done);
+        })
+        .unwrap();
+    let windows = 2 * WINDOW_BYTES as u64;
+    assert!(seen.len() >= 6 && seen[1] < windows, "{seen:?}");
+    assert_eq!((seen.first(), seen.last()), (Some(&0), Some(&total)));
+    assert!(seen.is_sorted_by(|one, next| one < next), "{seen:?}");
+    assert!(seen.ends_with(&[windows, windows + 0x1800, total]), "{seen:?}");
 }
 
 #[test]
@@ -178,4 +232,17 @@ proptest! {
         prop_assert!(bytes.starts_with(&image.data));
         prop_assert!(bytes.len() < len + 4 && bytes[len..].iter().all(|byte| *byte == 0xff));
     }
+}
+
+/// One digest is enough for what no dead line could have given.
+#[test]
+fn a_comparison_of_bytes_that_differ_is_one_request() {
+    let image = image(4096);
+    let digest = Digest::of(&image.data).to_string();
+    let (mut session, log) = session(move |request| {
+        let is_digest = matches!(request, Request::SpiFlashMd5 { .. });
+        is_digest.then(|| answer(0x13, 0, digest.as_bytes(), 0, 0))
+    });
+    session.verify(&Prepared::new(&image, Dialect::Rom, false)).unwrap();
+    assert_eq!(opcodes(&log), [0x13]);
 }

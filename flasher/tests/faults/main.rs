@@ -25,6 +25,8 @@ use run::{End, Outcome};
 /// Runs of the long form, and flashings in which each kind of fault must have taken effect.
 const MANY: u64 = 1_000_000;
 const OF_EACH_MIN_PER_MILLION: u64 = 10_000;
+/// Fewer runs say nothing about how often something happens.
+const ENOUGH: u64 = 1_000;
 /// Runs of the short form.
 const FEW: u64 = 3_000;
 
@@ -128,6 +130,10 @@ fn run_seeds(start: u64, count: u64) -> Tally {
 
 fn check(tally: &Tally) {
     tally.print();
+    assert!(tally.runs > 0, "nothing was run");
+    if tally.runs < ENOUGH {
+        return;
+    }
     for kind in FaultKind::ALL {
         let (all, _) = tally.kinds.get(&kind).copied().unwrap_or_default();
         let least = tally.runs * OF_EACH_MIN_PER_MILLION / MANY;
@@ -138,7 +144,20 @@ fn check(tally: &Tally) {
 }
 
 fn number(variable: &str) -> Option<u64> {
-    env::var(variable).ok()?.parse().ok()
+    let text = env::var(variable).ok()?;
+    Some(parse(&text).unwrap_or_else(|| panic!("{variable}={text}: not a number from 0 on")))
+}
+
+fn parse(text: &str) -> Option<u64> {
+    let hex = text.strip_prefix("0x").map(|digits| u64::from_str_radix(digits, 16));
+    hex.unwrap_or_else(|| text.parse()).ok()
+}
+
+#[test]
+fn seeds_are_numbers() {
+    assert_eq!([parse("17"), parse("0x11"), parse("0")], [Some(17), Some(17), Some(0)]);
+    // A typing error must not pass as a seed that was replayed.
+    assert_eq!([parse(""), parse("x"), parse("-1"), parse("1 "), parse("0x")], [None; 5]);
 }
 
 #[test]

@@ -1,4 +1,4 @@
-use spi_nor::catalog;
+use spi_nor::{catalog, part::RegisterName};
 
 use super::*;
 use crate::{flash::Denial, spi::CommandLines, time::Duration, trace::Event};
@@ -96,8 +96,22 @@ fn q05_one_byte_wrsr_clears_the_bits_that_the_part_names() {
     let mut bench = Bench::of(part);
     bench.change(&[0x01, 0x00, 0x42]);
     assert_eq!(bench.status(), [0x00, 0x42]);
+    bench.trace = Trace::default();
     bench.change(&[0x01, 0x04]);
     assert_eq!(bench.status(), [0x04, 0x00]);
+    // The trace tells of the register that was cleared by the way, and of no other.
+    let told: Vec<_> = bench
+        .trace
+        .entries()
+        .filter_map(|entry| match entry.event {
+            Event::StatusWrite { register, old, new, volatile } => {
+                Some((register, old, new, volatile))
+            }
+            _ => None,
+        })
+        .collect();
+    let (sr1, sr2) = (RegisterName::Sr1, RegisterName::Sr2);
+    assert_eq!(told, [(sr1, 0x00, 0x04, false), (sr2, 0x42, 0x00, false)]);
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::{
     fs::{File, OpenOptions},
-    io,
+    io::{self, IsTerminal},
     os::{
         fd::{AsFd, BorrowedFd},
         unix::fs::OpenOptionsExt,
@@ -35,6 +35,9 @@ impl SerialUpstream {
         let flags = (OFlags::NOCTTY | OFlags::NONBLOCK).bits();
         let flags = i32::try_from(flags).unwrap_or(0);
         let file = OpenOptions::new().read(true).write(true).custom_flags(flags).open(path)?;
+        if !file.is_terminal() {
+            return Err(io::Error::new(io::ErrorKind::InvalidInput, "it is no serial port"));
+        }
         // Second, because it takes the device for this process alone; it makes the line raw, too.
         let tty = serialport::new(path, baud).open_native().map_err(io::Error::from)?;
         tty.clear(serialport::ClearBuffer::Input).map_err(io::Error::from)?;

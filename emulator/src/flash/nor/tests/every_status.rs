@@ -241,6 +241,8 @@ fn every_opcode_under_every_status_at_every_edge_changes_cells_only_as_the_rule_
                     }
                 }
             }
+            // Also where nothing is protected: not every mode lets an instruction through.
+            assert!(sweep.refused > 0, "{} refuses nothing", sweep.bench.flash.part.name);
         }
         changed += sweep.changed;
         refused += sweep.refused;
