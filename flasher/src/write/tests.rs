@@ -38,6 +38,9 @@ fn opcodes(log: &Arc<Mutex<Log>>) -> Vec<u8> {
 
 #[test]
 fn the_0xff_digest_of_issue_915() {
+    for len in [0, 1, 4095, 4096, 4097, 8193] {
+        assert_eq!(Digest::of_erased(len), Digest::of(&vec![0xff; len as usize]), "{len}");
+    }
     let erased = Digest::of_erased(1_611_488);
     assert_eq!(erased.to_string(), "f5031d16530b9c6e7e501fb52423bef0");
 }
