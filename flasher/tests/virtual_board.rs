@@ -241,6 +241,20 @@ fn sfdp_is_read_up_to_the_density_and_no_further() {
     }
 }
 
+/// Plain instructions wait for a part that takes long, each time.
+#[test]
+fn a_slow_part_is_waited_for() {
+    let (mut session, board) = changed("W25Q32JV", |part| {
+        (part.program.typical_us, part.program.maximum_us) = (40_000, 60_000);
+    });
+    session.attach_flash().unwrap();
+    let image = image(0x1_0000, 0x400);
+    let plain = WriteOptions { transfer: Transfer::Plain, ..WriteOptions::default() };
+    let report = session.write_image(&image, plain, &mut |_| {}).unwrap();
+    assert_eq!(cells(&board, image.offset, 0x400), image.data);
+    assert_eq!(report.restarts, 0);
+}
+
 /// Two sectors of five are wrong.
 #[test]
 fn progress_and_report_of_a_write_in_two_places() {
