@@ -245,7 +245,7 @@ fn sfdp_is_read_up_to_the_density_and_no_further() {
 #[test]
 fn a_slow_part_is_waited_for() {
     let (mut session, board) = changed("W25Q32JV", |part| {
-        (part.program.typical_us, part.program.maximum_us) = (40_000, 60_000);
+        (part.program.typical_us, part.program.maximum_us) = (800_000, 900_000);
     });
     session.attach_flash().unwrap();
     let image = image(0x1_0000, 0x400);

@@ -109,7 +109,7 @@ fn a_damaged_block_begins_again_at_its_sector() {
     });
     let prepared = Prepared::new(&image(20_000), Dialect::Rom, false);
     let report = session.write(&prepared, &mut |_| {}).unwrap();
-    assert_eq!(report.restarts, 1);
+    assert_eq!((report.restarts, report.wire_bytes), (1, 20_000));
     let log = log.lock().unwrap();
     let begins: Vec<_> = log
         .requests
