@@ -266,6 +266,9 @@ mod tests {
         assert_eq!(density_bytes(0x8000_0020), Some(1 << 29));
         assert_eq!(density_bytes(0xffff_ffff), None);
         assert_eq!(density_bytes(0), None);
+        assert_eq!(density_bytes(8 * (3 << 20) - 1), None, "3 MiB are no size of a flash");
+        assert_eq!(density_bytes(8 * 0x800 - 1), None, "less than a sector");
+        assert_eq!(density_bytes(8 * 0x1000 - 1), Some(0x1000));
     }
 
     #[test]

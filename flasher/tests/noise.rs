@@ -217,7 +217,18 @@ fn reads_that_do_not_reach_the_flash_are_no_erased_cells() {
     let result = session.verify(&Prepared::new(&blank, Dialect::Rom, false));
     assert!(matches!(result, Err(WriteError::Mismatch(_))), "{result:?}");
     assert!(!holds(&board, &blank));
+    // What stands behind an image is written back with it: not as it reads now.
+    let (mut session, board) = connect();
+    session.attach_flash().unwrap();
+    spoil(&mut session);
+    let short = Image { name: "short".into(), offset: blank.offset, data: vec![0x12; 3373] };
+    let options = WriteOptions { skip: Skip::Unchanged, ..WriteOptions::default() };
+    session.write_image(&short, options, &mut |_| {}).unwrap();
+    let behind = Image { offset: blank.offset + 3373, data: vec![0xa5; 4096 - 3373], ..short };
+    assert!(holds(&board, &behind), "the neighbours are lost");
     // A diagnosis looks at the cells, not at what such a controller reads.
+    let (mut session, _) = connect();
+    session.attach_flash().unwrap();
     spoil(&mut session);
     let other = Image { name: "other".into(), offset: blank.offset, data: vec![0x12; 0x1000] };
     let differences = session.compare(&other).unwrap().unwrap();

@@ -16,7 +16,7 @@ use esp32_flasher::{
     reset::ResetStrategy,
     session::Session,
     status::{Persistence, StatusError},
-    write::{Image, Prepared, WriteError},
+    write::{Compression, Image, Prepared, Skip, Transfer, WriteError, WriteOptions},
 };
 use spi_nor::part::{Part, RegisterName, Span};
 
@@ -238,6 +238,51 @@ fn sfdp_is_read_up_to_the_density_and_no_further() {
         assert_eq!((found.raw.len(), found.bytes), (len, Some(8 << 20)), "{at:#x}");
         assert_eq!(found.raw, raw[..len], "{at:#x}");
         assert_eq!((id.bytes_by_id, session.flash_bytes()), (Some(4 << 20), 8 << 20));
+    }
+}
+
+/// Plain instructions wait for a part that takes long, each time.
+#[test]
+fn a_slow_part_is_waited_for() {
+    let (mut session, board) = changed("W25Q32JV", |part| {
+        (part.program.typical_us, part.program.maximum_us) = (800_000, 900_000);
+    });
+    session.attach_flash().unwrap();
+    let image = image(0x1_0000, 0x400);
+    let plain = WriteOptions { transfer: Transfer::Plain, ..WriteOptions::default() };
+    let report = session.write_image(&image, plain, &mut |_| {}).unwrap();
+    assert_eq!(cells(&board, image.offset, 0x400), image.data);
+    assert_eq!(report.restarts, 0);
+}
+
+/// Two sectors of five are wrong.
+#[test]
+fn progress_and_report_of_a_write_in_two_places() {
+    for transfer in [Transfer::Loader, Transfer::Plain] {
+        let (mut session, board) = connect("W25Q32JV");
+        session.attach_flash().unwrap();
+        let image = image(0x1_0000, 0x5000);
+        board.lock().unwrap().flash_mut().load_image(image.offset, &image.data);
+        for at in [0x1010, 0x3020] {
+            let other = !image.data[at];
+            board.lock().unwrap().flash_mut().load_image(image.offset + at as u32, &[other]);
+        }
+        let compression = Compression::Never;
+        let options =
+            WriteOptions { transfer, compression, skip: Skip::Right, ..WriteOptions::default() };
+        let mut seen = Vec::new();
+        let report = session
+            .write_image(&image, options, &mut |progress| {
+                assert_eq!((progress.offset, progress.total), (0x1_0000, 0x2000), "{transfer:?}");
+                seen.push(progress.done);
+            })
+            .unwrap();
+        assert_eq!((report.bytes, report.skipped, report.wire_bytes), (0x5000, 0x3000, 0x2000));
+        assert_eq!(cells(&board, image.offset, 0x5000), image.data);
+        assert!(seen.is_sorted() && seen.contains(&0x1000), "{transfer:?}: {seen:?}");
+        assert_eq!(seen.last(), Some(&0x2000), "{transfer:?}");
+        let steps: std::collections::BTreeSet<_> = seen.into_iter().collect();
+        assert!(transfer == Transfer::Loader || steps.len() > 100, "a step for each chunk");
     }
 }
 

@@ -31,6 +31,8 @@ pub(crate) struct Bench {
     /// Registers before anything was done.
     pub(crate) status: StatusRegisters,
     pub(crate) allow_status_writes: bool,
+    /// Why the scratch range takes no change: it is write-protected.
+    pub(crate) protected: Option<String>,
 }
 
 /// The strategies of a connection.

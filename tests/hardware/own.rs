@@ -107,6 +107,30 @@ fn another_part_than_expected_is_a_difference_with_both_byte_strings() {
     assert!(verdict.is_good(&settings));
 }
 
+/// Parts that a step could leave deaf, or that take no change, or are larger than what is reached.
+#[test]
+fn parts_that_are_not_as_others_pass_or_are_skipped_with_a_reason() {
+    let id = "another part of the same id";
+    for (part, skipped) in [
+        ("IS25LP064", "four-line mode until the power is cut"),
+        ("SST26VF032B", "it is write-protected"),
+        ("W25Q256FV", ""),
+        ("GD25Q32C", id),
+    ] {
+        let folder = tempfile::tempdir().expect("a folder");
+        let board = Served::new(LoadedBoard::with_part(part));
+        let mut settings = Settings::of(&board.network_port(), folder.path());
+        settings.allow_status_writes = true;
+        let (verdict, log) = run_quietly(&settings, steps::ALL);
+        assert!(verdict.is_good(&settings), "{part}: {log}");
+        let needs_word = !skipped.is_empty() && skipped != id;
+        assert!(!needs_word || log.contains(skipped), "{part}: {log}");
+        assert_eq!(verdict.skipped.is_empty(), !needs_word, "{part}: {log}");
+        let (found, _) = board.end_of_flash(0x1_0000);
+        assert!(found == old_content(0x1_0000), "{part} is not as it was");
+    }
+}
+
 #[test]
 fn a_board_that_deviates_is_found_out() {
     let folder = tempfile::tempdir().expect("a folder");

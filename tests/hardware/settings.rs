@@ -11,6 +11,9 @@ use esp32_flasher::{flash::SECTOR_BYTES, input::parse_number};
 /// Scratch range when none is given: a block and what the ROM's inflater writes behind an image.
 const SCRATCH_BYTES: u32 = 0x1_0000;
 
+/// What three address bytes reach.
+const ADDRESSED_BYTES: u32 = 16 << 20;
+
 /// How the suite runs.
 #[derive(Debug, Clone)]
 pub(crate) struct Settings {
@@ -73,8 +76,10 @@ impl Settings {
         Ok(Some(settings))
     }
 
-    /// The scratch range on a flash of so many bytes.
+    /// The scratch range on a flash of so many bytes: behind 16 MiB the loader's three address bytes
+    /// would mean another place.
     pub(crate) fn scratch_of(&self, flash_bytes: u32) -> Result<Range<u32>, BadSetting> {
+        let flash_bytes = flash_bytes.min(ADDRESSED_BYTES);
         let (start, bytes) =
             self.scratch.unwrap_or((flash_bytes.saturating_sub(SCRATCH_BYTES), SCRATCH_BYTES));
         let end = start.checked_add(bytes).filter(|end| *end <= flash_bytes);
@@ -83,7 +88,7 @@ impl Settings {
             value: format!("{start:#x}+{bytes:#x}"),
             problem,
         };
-        end.map(|end| start..end).ok_or_else(|| bad("it ends behind the flash"))
+        end.map(|end| start..end).ok_or_else(|| bad("it ends behind the flash, or behind 16 MiB"))
     }
 }
 
@@ -113,6 +118,8 @@ fn scratch_ranges() {
     }
     let settings = Settings::of("x", Path::new("."));
     assert_eq!(settings.scratch_of(4 << 20).expect("it fits"), 0x3f_0000..0x40_0000);
+    let large = settings.scratch_of(32 << 20).expect("it fits");
+    assert_eq!(large, 0xff_0000..0x100_0000, "what three address bytes reach");
     let far = Settings { scratch: Some((4 << 20, 0x2000)), ..settings };
     assert!(far.scratch_of(4 << 20).is_err());
 }

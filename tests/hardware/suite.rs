@@ -20,6 +20,7 @@ use esp32_flasher::{
     chip::Chip,
     identity::Identity,
     port::record::RecordingPort,
+    preflight::Changer,
     reset::ResetStrategy,
     session::{CONNECT_BAUD, Session, Warning},
     status::StatusRegisters,
@@ -272,13 +273,17 @@ fn start(
     let identity = Identity::of(id);
     let status = session.read_known_status(&identity)?;
     let scratch = settings.scratch_of(session.flash_bytes())?;
+    let look = session.preflight(&identity, std::slice::from_ref(&scratch), Changer::AsItIs)?;
+    let protected = look.obstacle().map(|state| {
+        format!("it is write-protected: {:#x?} (ESP_SCRATCH names another range)", state.overlaps)
+    });
     let _ = writeln!(
         log,
         "{}: {} {}, flash {:02x?}, status {status}, scratch {scratch:#x?}",
         settings.port, chip.package, chip.mac, identity.id.jedec
     );
     let allow_status_writes = settings.allow_status_writes;
-    Ok(Bench { session, chip, identity, scratch, status, allow_status_writes })
+    Ok(Bench { session, chip, identity, scratch, status, allow_status_writes, protected })
 }
 
 /// Puts back what an earlier run could not, in a session of its own: the transcript of this run

@@ -5,7 +5,7 @@ use std::{fs, path::Path};
 use esp32_emulator::transcript::{
     BoardHint, Transcript,
     format::hex,
-    replay::{Difference, Options, replay},
+    replay::{Difference, Options, Report, replay},
 };
 use esp32_flasher::{chip::Chip, status::StatusRegisters};
 use serde_json::{Map, Value, json};
@@ -13,7 +13,8 @@ use spi_nor::{catalog, part::Part};
 
 use crate::{bench::Trouble, settings::Settings, suite::Saved};
 
-/// Plays the run to a board of the same identity; answers compared, and those that differ. `None`
+/// Plays the run to a board of the same identity (of several with one id, to that which answers most
+/// alike); answers compared, and those that differ. `None`
 /// if the part is not in the catalogue. The transcript is kept with that board in its header.
 pub(crate) fn compare(
     draft: &Path,
@@ -21,20 +22,27 @@ pub(crate) fn compare(
     settings: &Settings,
 ) -> Result<Option<(u64, Vec<Difference>)>, Trouble> {
     let mut transcript = Transcript::parse(&fs::read(draft)?)?;
-    let part = match &settings.part {
-        Some(name) => Some(catalog::part(name).ok_or("ESP_PART is not in the catalogue")?),
-        None => saved.identity.candidates.first().cloned(),
+    let parts = match &settings.part {
+        Some(name) => vec![catalog::part(name).ok_or("ESP_PART is not in the catalogue")?],
+        None => saved.identity.candidates.clone(),
     };
-    let Some(part) = part else {
-        keep(&transcript, draft, saved, settings)?;
-        return Ok(None);
-    };
-    let hint = BoardHint { file: Some(board(saved, &part)), ..BoardHint::default() };
-    transcript.header.board = Some(hint.clone());
+    let mut best: Option<(BoardHint, Report)> = None;
+    for part in &parts {
+        let hint = BoardHint { file: Some(board(saved, part)), ..BoardHint::default() };
+        let mut board = hint.load()?.into_board()?;
+        let report = replay(&transcript, &mut board, Options::default(), &mut |_, _| {});
+        // Several parts have one id: the first that fits best, and none further than one that fits.
+        let fits = report.difference_count == 0;
+        if best.as_ref().is_none_or(|(_, best)| report.difference_count < best.difference_count) {
+            best = Some((hint, report));
+        }
+        if fits {
+            break;
+        }
+    }
+    transcript.header.board = best.as_ref().map(|(hint, _)| hint.clone());
     keep(&transcript, draft, saved, settings)?;
-    let mut board = hint.load()?.into_board()?;
-    let report = replay(&transcript, &mut board, Options::default(), &mut |_, _| {});
-    Ok(Some((report.compared, report.differences)))
+    Ok(best.map(|(_, report)| (report.compared, report.differences)))
 }
 
 fn keep(

@@ -25,7 +25,10 @@ fn image(len: usize) -> Image {
 fn session(
     mut script: impl FnMut(&Request<'_>) -> Option<Vec<u8>> + Send + 'static,
 ) -> (Session, Arc<Mutex<Log>>) {
+    let mut count = 0;
     let (port, log) = FakePort::new(Box::new(move |payload| {
+        count += 1;
+        assert!(count < 3_000, "it does not end");
         let special = Request::parse(payload).ok().and_then(|request| script(&request));
         special.unwrap_or_else(|| ok(payload[1], 1))
     }));
@@ -38,6 +41,9 @@ fn opcodes(log: &Arc<Mutex<Log>>) -> Vec<u8> {
 
 #[test]
 fn the_0xff_digest_of_issue_915() {
+    for len in [0, 1, 4095, 4096, 4097, 8193] {
+        assert_eq!(Digest::of_erased(len), Digest::of(&vec![0xff; len as usize]), "{len}");
+    }
     let erased = Digest::of_erased(1_611_488);
     assert_eq!(erased.to_string(), "f5031d16530b9c6e7e501fb52423bef0");
 }
@@ -103,7 +109,7 @@ fn a_damaged_block_begins_again_at_its_sector() {
     });
     let prepared = Prepared::new(&image(20_000), Dialect::Rom, false);
     let report = session.write(&prepared, &mut |_| {}).unwrap();
-    assert_eq!(report.restarts, 1);
+    assert_eq!((report.restarts, report.wire_bytes), (1, 20_000));
     let log = log.lock().unwrap();
     let begins: Vec<_> = log
         .requests
@@ -119,10 +125,7 @@ fn a_damaged_block_begins_again_at_its_sector() {
 
 #[test]
 fn a_line_that_stays_bad_is_given_up() {
-    let mut count = 0;
-    let (mut session, _) = session(move |request| {
-        count += 1;
-        assert!(count < 200, "it does not end");
+    let (mut session, _) = session(|request| {
         matches!(request, Request::FlashData(_)).then(|| answer(0x03, 0, &[], 1, 7))
     });
     let prepared = Prepared::new(&image(5000), Dialect::Rom, false);
@@ -245,4 +248,118 @@ fn a_comparison_of_bytes_that_differ_is_one_request() {
     });
     session.verify(&Prepared::new(&image, Dialect::Rom, false)).unwrap();
     assert_eq!(opcodes(&log), [0x13]);
+}
+
+/// A loader that holds `image`, whatever it is sent: digests of any range are right, but for those
+/// that `meddle` answers.
+fn holder(
+    image: &Image,
+    mut meddle: impl FnMut(&Request<'_>) -> Option<Vec<u8>> + Send + 'static,
+) -> (Session, Arc<Mutex<Log>>) {
+    let image = image.clone();
+    session(move |request| {
+        meddle(request).or_else(|| match request {
+            Request::SpiFlashMd5 { offset, len } => {
+                let start = (offset - image.offset) as usize;
+                let digest = Digest::of(&image.data[start..start + *len as usize]);
+                Some(answer(0x13, 0, digest.to_string().as_bytes(), 0, 0))
+            }
+            _ => None,
+        })
+    })
+}
+
+const WRONG: &[u8] = b"00000000000000000000000000000001";
+
+fn raw() -> WriteOptions {
+    WriteOptions { compression: Compression::Never, ..WriteOptions::default() }
+}
+
+/// Announced writes.
+fn begins(log: &Arc<Mutex<Log>>) -> usize {
+    opcodes(log).into_iter().filter(|opcode| *opcode == 0x02).count()
+}
+
+#[test]
+fn a_mismatch_is_mended_if_a_transfer_began_again_and_told_if_not() {
+    let image = image(0x3000);
+    for damaged in [true, false] {
+        let (mut refused, mut wrong) = (!damaged, 4);
+        let (mut session, log) = holder(&image, move |request| match request {
+            Request::FlashData(data) if data.sequence == 1 && !refused => {
+                refused = true;
+                Some(answer(0x03, 0, &[], 1, 7))
+            }
+            // Of the whole, twice, of its block, and of its first sector.
+            Request::SpiFlashMd5 { .. } if wrong > 0 => {
+                wrong -= 1;
+                Some(answer(0x13, 0, WRONG, 0, 0))
+            }
+            _ => None,
+        });
+        let result = session.write_image(&image, raw(), &mut |_| {});
+        if damaged {
+            let report = result.unwrap();
+            assert_eq!((report.restarts, report.bytes, report.skipped), (1, 0x3000, 0));
+            assert_eq!(begins(&log), 3, "once more for the refused block, and for the sector");
+        } else {
+            assert!(matches!(result, Err(WriteError::Mismatch(_))), "{result:?}");
+            assert_eq!(begins(&log), 1);
+        }
+    }
+}
+
+#[test]
+fn what_never_matches_on_a_bad_line_is_told_in_the_end() {
+    let image = image(0x2000);
+    let (mut session, _) = holder(&image, |request| match request {
+        Request::SpiFlashMd5 { .. } => {
+            Some([b"\xc0\x01\xc0", &*answer(0x13, 0, WRONG, 0, 0)].concat())
+        }
+        _ => None,
+    });
+    let error = session.write_image(&image, raw(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::Mismatch(_)), "{error}");
+}
+
+#[test]
+fn blocks_that_never_arrive_end_a_write() {
+    let image = image(0x2000);
+    let (mut session, _) = holder(&image, |request| match request {
+        Request::FlashData(_) => Some(answer(0x03, 0, &[], 1, 7)),
+        Request::SpiFlashMd5 { .. } => Some(answer(0x13, 0, WRONG, 0, 0)),
+        Request::Sync => Some(ok(0x08, 0x2012_0707).repeat(8)),
+        _ => None,
+    });
+    let error = session.write_image(&image, raw(), &mut |_| {}).unwrap_err();
+    assert!(matches!(error, WriteError::TooManyRestarts { restarts: 3, .. }), "{error}");
+}
+
+#[test]
+fn only_what_the_line_did_is_its_trouble() {
+    use crate::session::{Cause, LineTrouble, Step};
+    let lost = |cause| SessionError { step: Step::Connect, cause };
+    let quiet = || lost(Cause::NoAnswer { after: std::time::Duration::ZERO, damaged: 0 });
+    assert!(WriteError::Session(quiet()).is_line_trouble());
+    assert!(WriteError::TooManyRestarts { restarts: 3, last: quiet() }.is_line_trouble());
+    assert!(!WriteError::Session(lost(Cause::SpiBusy)).is_line_trouble());
+    assert!(!WriteError::NotTaken { offset: 0 }.is_line_trouble());
+    assert!(ReadError::Session(quiet()).is_line_trouble() && ReadError::Damaged.is_line_trouble());
+    assert!(!ReadError::Absent([0xff; 3]).is_line_trouble());
+    assert!(!ReadError::Session(lost(Cause::SpiBusy)).is_line_trouble());
+}
+
+/// 30 s for each MiB that is erased, 10 s for each that is programmed.
+#[test]
+fn erasing_and_programming_may_take_their_time() {
+    for (silent, seconds) in [(0x02, 3 + 3 * 30), (0x03, 3 + 10), (0x11, 3 + 3 * 10)] {
+        let image = image((2 << 20) + 1);
+        let (mut session, _) =
+            session(move |request| (request.opcode() as u8 == silent).then(Vec::new));
+        let prepared = Prepared::new(&image, Dialect::Stub, silent == 0x11);
+        let error = session.write(&prepared, &mut |_| {}).unwrap_err();
+        let WriteError::TooManyRestarts { last, .. } = error else { panic!("{error}") };
+        let crate::session::Cause::NoAnswer { after, .. } = last.cause else { panic!("{last}") };
+        assert_eq!(after.as_secs(), seconds, "{silent:#x}");
+    }
 }

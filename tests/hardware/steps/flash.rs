@@ -2,11 +2,12 @@
 
 use std::ops::Range;
 
+use esp_protocol::response::Dialect;
 use esp32_flasher::{
     flash::SECTOR_BYTES,
     protect::{Guard, after_rom_unlock},
     spi::{Instruction, STATUS_WEL, opcode},
-    write::{Check, Compression, Digest, Image, WriteOptions},
+    write::{Check, Compression, Digest, Image, Transfer, WriteOptions},
 };
 
 use super::check;
@@ -64,6 +65,9 @@ pub(super) fn reads(bench: &mut Bench) -> Result<Outcome, Trouble> {
 }
 
 pub(super) fn erase(bench: &mut Bench) -> Result<Outcome, Trouble> {
+    if let Some(why) = bench.protected.clone() {
+        return Ok(Outcome::Skipped(why));
+    }
     let sector = first_sector(bench);
     let before = bench.session.flash_md5(sector.end, SECTOR_BYTES)?;
     bench.session.erase_region(sector.start, SECTOR_BYTES, &mut |_| {})?;
@@ -75,6 +79,9 @@ pub(super) fn erase(bench: &mut Bench) -> Result<Outcome, Trouble> {
 }
 
 pub(super) fn program(bench: &mut Bench) -> Result<Outcome, Trouble> {
+    if let Some(why) = bench.protected.clone() {
+        return Ok(Outcome::Skipped(why));
+    }
     let sector = first_sector(bench);
     bench.session.erase_region(sector.start, SECTOR_BYTES, &mut |_| {})?;
     let mut expected = noise(1, SECTOR_BYTES);
@@ -123,6 +130,14 @@ fn forbidden(bench: &mut Bench) -> Result<Option<String>, Trouble> {
 }
 
 fn write(bench: &mut Bench, data: Vec<u8>, compression: Compression) -> Result<Outcome, Trouble> {
+    if let Some(why) = bench.protected.clone() {
+        return Ok(Outcome::Skipped(why));
+    }
+    if Transfer::for_flash(&bench.identity, Dialect::Rom) == Transfer::Plain {
+        // Not even the restoration would reach it then.
+        let why = "FLASH_BEGIN would put this part into its four-line mode until the power is cut";
+        return Ok(Outcome::Skipped(why.to_owned()));
+    }
     if let Some(why) = forbidden(bench)? {
         return Ok(Outcome::Skipped(why));
     }

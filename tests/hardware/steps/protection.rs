@@ -15,6 +15,9 @@ pub(super) fn block_protection(bench: &mut Bench) -> Result<Outcome, Trouble> {
     if !bench.allow_status_writes {
         return Ok(Outcome::Skipped("only with ESP_ALLOW_STATUS_WRITES=1".to_owned()));
     }
+    if let Some(why) = bench.protected.clone() {
+        return Ok(Outcome::Skipped(why));
+    }
     let Some(part) = bench.identity.candidates.first().cloned() else {
         return Ok(Outcome::Skipped("the part is not in the catalogue".to_owned()));
     };
