@@ -75,8 +75,10 @@ impl Guest {
         let Some(place) = self.pending.iter().rposition(is_here) else { return false };
         let Pending { value, is_wide, until, increment, .. } = self.pending[place];
         self.cpu.set_call_increment(increment);
-        // Time decides what happens next, so the core is not idle.
-        self.cpu.note_effect();
+        if until > machine.now {
+            // Time decides what happens next, so the core is not idle.
+            self.cpu.note_effect();
+        }
         if self.takes_receive_interrupt(machine)
             && let Some(due) = self.next_group(machine).filter(|due| *due < until)
             && due < turn_end.max(machine.now)

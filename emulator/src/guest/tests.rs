@@ -163,6 +163,21 @@ fn waiting_for_a_byte_costs_nothing_and_goes_on_when_it_comes() {
 }
 
 #[test]
+fn asking_for_a_byte_again_and_again_is_idle_too() {
+    // uart_rx_one_char until it gives 0, then uart_tx_one_char of what came.
+    let source = calling(
+        0x4000_92D0,
+        "again: mov a10, a1",
+        "bnez a10, again\nl8ui a10, a1, 0\nl32r a8, g\ncallx8 a8\nl32r a8, f\nj again",
+    );
+    let source = source.replace("f: .word", "g: .word 0x40009200\nf: .word");
+    let (mut board, text) = run(&source);
+    assert_eq!(text, "");
+    assert_eq!(board.next_event(), None, "turns end in the function now and then");
+    assert_eq!(exchange(&mut board, b"echo", 100), b"echo");
+}
+
+#[test]
 fn an_endless_loop_is_idle() {
     let (board, _) = run("entry a1, 32\nloop: j loop");
     assert_eq!(board.next_event(), None);
